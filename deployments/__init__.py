@@ -1,0 +1,1 @@
+"""Where, when and with what the flows run."""

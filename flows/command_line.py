@@ -1,0 +1,179 @@
+"""The command line: each command is one flow, or the one function that the flow's task calls.
+
+Prefect, torch and Great Expectations are imported by the commands that need them: `score` and `models` start in
+under a second.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import answers
+from flows.prefect_environment import has_server, prepare_prefect
+from flows.settings import ALL_GROUPS, AUDIT_GROUPS, SCORE_GROUPS, TRAIN_GROUPS
+from flows.terminal import SpokenGroup, open_workspace, print_json, progress_bars, say, show_table
+from models.learning.training_settings import TrainingSettings
+from models.serving.registry import check_name
+from models.settings import describe_settings, parse_settings
+
+app = typer.Typer(
+    cls=SpokenGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From labelled pictures to scored folders.",
+)
+models_app = typer.Typer(no_args_is_help=True, help="The registry of models.")
+app.add_typer(models_app, name="models")
+
+WorkspaceOption = Annotated[
+    Path, typer.Option("--workspace", envvar="SORTLINE_WORKSPACE", help="Folder that holds all that Sortline writes.")
+]
+NameOption = Annotated[str, typer.Option("--name", help="Name of the model: a-z, 0-9 and dashes.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="GROUP.KEY=VALUE, repeatable; see `sortline settings`.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object last.")]
+FolderArgument = Annotated[Path, typer.Argument(help="Folder of pictures.", show_default=False)]
+DEFAULT_WORKSPACE = Path("workspace")
+
+
+@app.command()
+def demo(
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE, assignments: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """The whole line on real pictures of solar cells; the report's path comes last."""
+    chosen = parse_settings({"training": TrainingSettings}, assignments or [])
+    place = open_workspace(workspace)
+    prepare_prefect(place)
+    from flows.run_demo import run_demo
+    from tasks.progress import progress_to
+
+    say("Sortline demo: 2,624 real pictures of solar cells; the first run takes a few minutes.")
+    with progress_bars() as sink, progress_to(sink):
+        refs, report = run_demo(place.root, **chosen)
+    answer = answers.demo_answer(refs, report)
+    answers.show_demo(answer)
+    if as_json:
+        print_json(answer)
+
+
+@app.command()
+def train(
+    folder: FolderArgument,
+    name: NameOption,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Trains on a folder with one folder a class, judges the result, and makes it champion if it earned it."""
+    check_name(name)
+    groups = answers.groups_of(TRAIN_GROUPS, folder, assignments or [])
+    place = open_workspace(workspace)
+    prepare_prefect(place)
+    from flows.train_classifier import train_classifier
+    from tasks.progress import progress_to
+
+    say(f"Training {name}; the report will be {place.reports_dir / name}.html")
+    with progress_bars() as sink, progress_to(sink):
+        refs = train_classifier(folder.absolute(), name, place.root, **groups)
+    answer = answers.train_answer(refs)
+    answers.show_scores(answer)
+    if as_json:
+        print_json(answer)
+
+
+@app.command()
+def audit(
+    folder: FolderArgument,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Scans and judges a labelled folder; exit code 1 where a critical rule fails."""
+    groups = answers.groups_of(AUDIT_GROUPS, folder, assignments or [])
+    place = open_workspace(workspace)
+    with progress_bars() as sink:
+        verdict = answers.audit(folder.absolute(), place, groups, sink)
+    answers.show_verdict(verdict)
+    if as_json:
+        print_json({"accepted": verdict.is_accepted, **verdict.model_dump(mode="json")})
+    raise typer.Exit(0 if verdict.is_accepted else 1)
+
+
+@app.command()
+def score(
+    folder: FolderArgument,
+    name: NameOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the predictions.")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+    as_flow: Annotated[bool, typer.Option("--flow", help="As a Prefect flow run; so too with PREFECT_API_URL.")] = False,
+) -> None:
+    """Gives every file of a folder its row; exit code 0 also when some pictures are bad: their rows say so."""
+    groups = answers.groups_of(SCORE_GROUPS, folder, assignments or [])
+    place = open_workspace(workspace)
+    with progress_bars() as sink:
+        if as_flow or has_server():
+            prepare_prefect(place)
+            answer = answers.score_by_flow(folder.absolute(), name, out.absolute(), place, groups, sink)
+        else:
+            answer = answers.score_directly(folder.absolute(), name, out.absolute(), place, groups, sink)
+    answers.show_summary(answer)
+    if as_json:
+        print_json(answer)
+
+
+@models_app.command("list")
+def list_models(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """All models of the workspace and their champions."""
+    rows = answers.model_rows(open_workspace(workspace))
+    columns = ("name", "champion", "macro_f1", "since")
+    show_table("Models", columns, [[str(row[c]) for c in columns] for row in rows])
+    if as_json:
+        print_json({"models": rows})
+
+
+@models_app.command("show")
+def show_model(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """The champion's card and numbers, and the model's history."""
+    answer = answers.model_answer(open_workspace(workspace), name)
+    answers.show_scores(answer)
+    show_table("History", ("at", "event", "bundle", "reason"), answers.history_rows(answer))
+    if as_json:
+        print_json(answer)
+
+
+@app.command()
+def settings() -> None:
+    """All settings with their defaults, for --set."""
+    show_table("Settings", ("setting", "default", "meaning"), describe_settings(ALL_GROUPS))
+
+
+@app.command()
+def doctor(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """Whether this machine is fit: decoder self-test, versions, cores, disk, permissions; exit code 1 if not."""
+    from flows.doctor import examine
+
+    checks = examine(open_workspace(workspace))
+    show_table("Doctor", ("check", "fit", "found"), [[c.name, "yes" if c.fit else "NO", c.found] for c in checks])
+    if as_json:
+        print_json({"fit": all(c.fit for c in checks), "checks": [c._asdict() for c in checks]})
+    raise typer.Exit(0 if all(c.fit for c in checks) else 1)
+
+
+def main() -> None:
+    """Entry point of `sortline`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

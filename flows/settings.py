@@ -1,0 +1,24 @@
+"""Which settings the flows take, by the name of their group."""
+
+from __future__ import annotations
+
+from models.data.resample import ResamplingSettings
+from models.data.scan import ScanSettings
+from models.data.split import SplitSettings
+from models.learning.training_settings import TrainingSettings
+from models.serving.drift import DriftSettings
+from models.serving.score import ScoringSettings
+from models.settings import Settings
+from validation.gates import GateSettings
+from validation.suites import ValidationSettings
+
+AUDIT_GROUPS: dict[str, type[Settings]] = {"scan": ScanSettings, "validation": ValidationSettings}
+TRAIN_GROUPS: dict[str, type[Settings]] = {
+    **AUDIT_GROUPS,
+    "split": SplitSettings,
+    "resampling": ResamplingSettings,
+    "training": TrainingSettings,
+    "gate": GateSettings,
+}
+SCORE_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings, "drift": DriftSettings}
+ALL_GROUPS = {**TRAIN_GROUPS, **SCORE_GROUPS}

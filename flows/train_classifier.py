@@ -1,0 +1,82 @@
+"""From a labelled folder to a champion."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import flow
+
+from models.artifacts.workspace import Workspace
+from models.data.resample import ResamplingSettings
+from models.data.scan import ScanSettings
+from models.data.split import SplitSettings
+from models.learning.training_settings import TrainingSettings
+from tasks.assemble_bundle import assemble_bundle
+from tasks.assign_splits import assign_splits
+from tasks.evaluate_model import evaluate_model
+from tasks.export_model import export_model
+from tasks.fit_classifier import fit_classifier
+from tasks.judge_candidate import judge_candidate
+from tasks.judge_manifest import judge_manifest
+from tasks.list_folder import list_folder
+from tasks.make_scorecard import make_scorecard
+from tasks.plan_resampling import plan_resampling
+from tasks.promote_champion import promote_champion
+from tasks.require_accepted import require_accepted
+from tasks.run_refs import RunRefs
+from tasks.scan_folder import scan_folder
+from tasks.write_report import write_report
+from validation.gates import GateSettings
+from validation.suites import ValidationSettings
+
+
+@flow(name="train-classifier", persist_result=False)
+def train_classifier(
+    folder: Path,
+    name: str,
+    workspace_root: Path = Path("workspace"),
+    scan: ScanSettings = ScanSettings(),  # noqa: B008 - frozen, and the form shows it
+    validation: ValidationSettings = ValidationSettings(),  # noqa: B008
+    split: SplitSettings = SplitSettings(),  # noqa: B008
+    resampling: ResamplingSettings = ResamplingSettings(),  # noqa: B008
+    training: TrainingSettings = TrainingSettings(),  # noqa: B008
+    gate: GateSettings = GateSettings(),  # noqa: B008
+) -> RunRefs:
+    """Champion of a labelled folder, or a refusal that says why there is none.
+
+    Args:
+        folder: Pictures in one folder a class; a file slices.csv may add columns.
+        name: Name of the model: a-z, 0-9 and dashes.
+        workspace_root: Folder that holds all that Sortline writes.
+        scan: How the folder is read.
+        validation: What the folder has to look like.
+        split: How pictures are divided.
+        resampling: How much more often rare classes are drawn.
+        training: What is trained, towards which number.
+        gate: What the candidate has to reach.
+    """
+    workspace = Workspace.open(workspace_root)
+    listing = list_folder(folder, workspace)
+    manifest = scan_folder(folder, listing, scan, workspace)
+    data_verdict = judge_manifest(manifest, validation, workspace)
+    require_accepted(data_verdict)
+    rows = assign_splits(manifest, split, workspace)
+    plan = plan_resampling(rows, resampling, workspace)
+    checkpoint = fit_classifier(name, folder, rows, plan, training, workspace)
+    model = export_model(folder, checkpoint, rows, workspace)
+    evaluation = evaluate_model(folder, model, rows, workspace)
+    scorecard = make_scorecard(evaluation, model, workspace)
+    bundle = assemble_bundle(model, scorecard, evaluation, workspace)
+    gate_verdict = judge_candidate(folder, bundle, rows, gate, workspace)
+    refs = RunRefs(
+        manifest=manifest,
+        data_verdict=data_verdict,
+        split=rows,
+        scorecard=scorecard,
+        bundle=bundle,
+        gate_verdict=gate_verdict,
+    )
+    write_report(folder, refs, workspace)
+    promote_champion(bundle, gate_verdict, datetime.now(UTC), workspace)
+    return refs

@@ -1,0 +1,1 @@
+"""Nouns and numbers: artifacts, data, networks, learning, serving. No Prefect, no Great Expectations."""

@@ -1,0 +1,1 @@
+"""Sealed files, their schemas and records, and the folders they live in."""

@@ -1,0 +1,101 @@
+"""Writes that are whole or absent, and that survive a power cut once they return."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.errors import StorageError
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def storage_errors(path: Path, wish: str) -> Iterator[None]:
+    """Turns an OSError inside the block into a StorageError that names the path.
+
+    Args:
+        path: what was touched.
+        wish: what was being done, as in "written".
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"{path} could not be {wish}: {reason}",
+            "a folder with free space that this user may read and write",
+            "Free space, mend the permissions or choose another place, then run the same command again.",
+        ) from error
+
+
+def write_durably(path: Path, data: bytes, *, exclusive: bool = False) -> None:
+    """Puts `data` at `path` in one step: a reader sees the old file or the whole new one.
+
+    Args:
+        path: where to; missing folders are made.
+        data: the whole content.
+        exclusive: refuse to replace an existing file.
+
+    Raises:
+        FileExistsError: `exclusive` and the file is already there.
+        StorageError: the disk is full, read-only or gone.
+    """
+    make_folder(path.parent)
+    with storage_errors(path, "written"):
+        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+    temporary = Path(name)
+    try:
+        with storage_errors(path, "written"):
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            # A link fails where the name is taken, a rename would silently win.
+            if not exclusive:
+                temporary.replace(path)
+        if exclusive:
+            os.link(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and its parents durable."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    with storage_errors(path, "made"):
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Makes the names inside a folder durable."""
+    with storage_errors(path, "written"):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _umask() -> int:
+    """The process's mask; Linux offers no way to read it without setting it, except this file."""
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else []:
+        if line.startswith("Umask:"):
+            return int(line.split()[1], 8)
+    return 0o022

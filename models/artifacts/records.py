@@ -1,0 +1,242 @@
+"""Sealed records: what was judged, trained, measured and seen to drift, as frozen Pydantic classes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from models.data.preprocess import Preprocess
+
+Severity = Literal["critical", "warning", "info"]
+Outcome = Literal["passed", "failed", "unknown"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Finding(_Record):
+    """What one rule said.
+
+    Attributes:
+        rule: its short name.
+        outcome: `unknown` where it could not be evaluated.
+        observed: the value found, as text with its unit.
+        limit: what was expected, as text.
+        items: some of the paths or classes that broke it.
+    """
+
+    rule: str
+    severity: Severity
+    outcome: Outcome
+    observed: str
+    limit: str
+    items: tuple[str, ...] = ()
+
+
+class Verdict(_Record):
+    """Yes or no, with every rule that was asked."""
+
+    subject: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def blocking(self) -> tuple[Finding, ...]:
+        """Critical rules that failed or could not be evaluated."""
+        return tuple(f for f in self.findings if f.severity == "critical" and f.outcome != "passed")
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether no critical rule stands against it."""
+        return bool(self.findings) and not self.blocking
+
+
+class Trial(_Record):
+    """One combination that was tried on the tune split."""
+
+    regularisation: float | None
+    correction_strength: float
+    objective: float
+
+
+class Correction(_Record):
+    """What was chosen on the tune split, and what else was tried.
+
+    Attributes:
+        log_offset: (K,) added to the logits; zero where nothing is corrected.
+    """
+
+    objective_name: str
+    regularisation: float | None
+    strength: float
+    log_offset: tuple[float, ...]
+    trials: tuple[Trial, ...]
+
+
+class EpochRecord(_Record):
+    """One pass over the training pictures."""
+
+    epoch: int
+    train_loss: float
+    tune_loss: float
+    tune_objective: float
+
+
+class ModelCard(_Record):
+    """Everything that says what a model is, beside its weights."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    learner: str
+    network: str
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    correction: Correction
+    epochs: tuple[EpochRecord, ...] = ()
+    train_prior: tuple[float, ...]
+    effective_prior: tuple[float, ...]
+    train_rows: int
+    tune_rows: int
+    data_sha256: str
+    weights_source: str
+    weights_licence: str
+    sortline_version: str
+
+
+class Interval(_Record):
+    """A measured value with its 95 % bootstrap interval, both in 0..1."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ClassScore(_Record):
+    """Numbers of one class; `precision` is null where the class was never predicted."""
+
+    label: str
+    support: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class Scores(_Record):
+    """Numbers of one set of predictions."""
+
+    rows: int
+    accuracy: Interval
+    balanced_accuracy: Interval
+    macro_f1: Interval
+    log_loss: float
+    calibration_error: float
+    per_class: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+class SliceScore(_Record):
+    """Numbers of the rows that share a value of one of the user's columns."""
+
+    column: str
+    value: str
+    rows: int
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+
+
+class ReliabilityBin(_Record):
+    """Rows whose top score fell in one bin."""
+
+    low: float
+    high: float
+    rows: int
+    mean_score: float
+    share_right: float
+
+
+class Mistake(_Record):
+    """A test picture filed under a wrong class with a high score."""
+
+    path: str
+    label: str
+    predicted: str
+    score: float
+
+
+class Scorecard(_Record):
+    """All numbers of one model on the test split, computed through the bundle and the scoring loader."""
+
+    model_name: str
+    split: str
+    classes: tuple[str, ...]
+    served: Scores
+    uncorrected: Scores
+    slices: tuple[SliceScore, ...]
+    reliability: tuple[ReliabilityBin, ...]
+    worst_mistakes: tuple[Mistake, ...]
+
+
+class ScoreSummary(_Record):
+    """What one scoring run did and what the output now holds.
+
+    Attributes:
+        files: files found in the folder.
+        rows_by_status: rows of the folder's files in the output, by status.
+        rows_scored: rows this run added; 0 where nothing was new.
+        elapsed_s: seconds from the first listing to the last commit, of the run that added rows last.
+        images_per_s: pictures that were read, decoded and scored a second, in that same run.
+    """
+
+    folder: str
+    out: str
+    model_name: str
+    bundle_sha256: str
+    plan_id: str
+    files: int
+    rows_scored: int
+    rows_by_status: dict[str, int]
+    labels: dict[str, int]
+    elapsed_s: float
+    images_per_s: float
+
+
+class DriftMeasure(_Record):
+    """One property of a batch against the baseline."""
+
+    name: str
+    status: Literal["ok", "drift", "not_enough_data"]
+    rows: int
+    distance: float | None
+    limit: float | None
+    explanation: str
+
+
+class DriftReport(_Record):
+    """Distances of one scored batch from the bundle's baseline, with counts."""
+
+    model_name: str
+    bundle_sha256: str
+    rows: int
+    baseline_rows: int
+    measures: tuple[DriftMeasure, ...]
+
+    @property
+    def status(self) -> Literal["ok", "drift", "not_enough_data"]:
+        """The worst of the measures; without any comparison `not_enough_data`, never `ok`."""
+        found = {measure.status for measure in self.measures}
+        if "drift" in found:
+            return "drift"
+        return "ok" if "ok" in found else "not_enough_data"
+
+
+class RegistryEvent(_Record):
+    """One line of a model's history."""
+
+    sequence: int
+    at: str
+    event: Literal["promoted", "refused"]
+    bundle_sha256: str
+    macro_f1: float
+    reason: str

@@ -1,0 +1,163 @@
+"""From a file to an RGB picture, under limits; whatever fails has a status and a reason.
+
+The reasons are a closed set: see `REASONS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from pydantic import Field
+
+from models.errors import UnreadableImage
+from models.settings import Settings
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
+REASONS = frozenset(
+    {
+        "empty_file",
+        "not_an_image",
+        "truncated_or_corrupt",
+        "too_many_bytes",
+        "too_many_pixels",
+        "mode_not_supported",
+        "changed_while_read",
+        "vanished",
+        "permission_denied",
+        "io_error",
+        "system_file",
+        "symlink",
+        "not_a_file",
+        "sidecar",
+        "unreadable_folder",
+    }
+)
+ALPHA_BACKGROUND = (255, 255, 255)
+
+
+class DecodeLimits(Settings):
+    """What one file may cost."""
+
+    max_bytes: int = Field(
+        default=256_000_000, ge=1, description="Largest file that is read, in bytes.", title="Largest file"
+    )
+    max_pixels: int = Field(
+        default=64_000_000, ge=1, description="Largest picture that is decoded, in pixels.", title="Largest picture"
+    )
+
+
+class Picture(NamedTuple):
+    """One decoded file; `rgb` is upright, without alpha, and digest and pixels come from the same bytes."""
+
+    sha256: str
+    size_bytes: int
+    rgb: Image.Image
+    format: str
+    mode: str
+    brightness: float
+    contrast: float
+
+
+def read_picture(path: str | Path, limits: DecodeLimits) -> Picture:
+    """The picture in a file, read once.
+
+    Raises:
+        UnreadableImage: with the status and reason of the predictions table.
+    """
+    data = read_file(path, limits.max_bytes)
+    rgb, kind, mode = decode_rgb(data, limits.max_pixels)
+    brightness, contrast = light_of(rgb)
+    return Picture(hashlib.sha256(data).hexdigest(), len(data), rgb, kind, mode, brightness, contrast)
+
+
+def read_file(path: str | Path, max_bytes: int) -> bytes:
+    """The bytes of a regular file that did not change while it was read.
+
+    Raises:
+        UnreadableImage: it vanished, may not be read, changed, is empty or is too large.
+    """
+    try:
+        # O_NONBLOCK: opening a FIFO that took the file's place must not wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise UnreadableImage(*_open_failure(error)) from error
+    with os.fdopen(descriptor, "rb") as file:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise UnreadableImage("ignored", "not_a_file")
+        if before.st_size > max_bytes:
+            raise UnreadableImage("too_large", "too_many_bytes")
+        try:
+            data = file.read(max_bytes + 1)
+        except OSError as error:
+            raise UnreadableImage("unreadable", "io_error") from error
+        after = os.fstat(descriptor)
+    if (after.st_size, after.st_mtime_ns) != (len(data), before.st_mtime_ns):
+        raise UnreadableImage("changed", "changed_while_read")
+    if not data:
+        raise UnreadableImage("unreadable", "empty_file")
+    return data
+
+
+def decode_rgb(data: bytes, max_pixels: int) -> tuple[Image.Image, str, str]:
+    """The upright RGB picture in `data`, the name of its format and its stored mode.
+
+    Raises:
+        UnreadableImage: no allowed format, too many pixels, damaged, or of a mode without a meaning in 0..255.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            if opened.width * opened.height > max_pixels:
+                raise UnreadableImage("too_large", "too_many_pixels")
+            kind, mode = str(opened.format), opened.mode
+            opened.load()
+            upright = ImageOps.exif_transpose(opened)
+            return _to_rgb(upright), kind, mode
+    except UnreadableImage:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImage("too_large", "too_many_pixels") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImage("unsupported", "not_an_image") from error
+    # Decoders raise whatever their parsers meet: OSError, ValueError, SyntaxError, struct.error, MemoryError.
+    except Exception as error:
+        raise UnreadableImage("unreadable", "truncated_or_corrupt") from error
+
+
+def light_of(rgb: Image.Image) -> tuple[float, float]:
+    """Mean and standard deviation of luminance, both in 0..1."""
+    counts = np.asarray(rgb.convert("L").histogram(), dtype=np.float64)
+    levels = np.arange(256) / 255
+    mean = float(counts @ levels / counts.sum())
+    return mean, float(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum()))
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    """RGB by a written policy: 16 bits by their high byte, alpha on white; float and 32-bit are refused."""
+    if picture.mode.startswith("I;16"):
+        high_byte = (np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8)
+        return Image.fromarray(high_byte).convert("RGB")
+    if picture.mode in ("F", "I"):
+        raise UnreadableImage("unsupported", "mode_not_supported")
+    if "A" in picture.mode or "transparency" in picture.info:
+        layers = picture.convert("RGBA")
+        background = Image.new("RGBA", layers.size, (*ALPHA_BACKGROUND, 255))
+        return Image.alpha_composite(background, layers).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _open_failure(error: OSError) -> tuple[Literal["vanished", "denied", "ignored", "unreadable"], str]:
+    if isinstance(error, FileNotFoundError):
+        return "vanished", "vanished"
+    if isinstance(error, PermissionError):
+        return "denied", "permission_denied"
+    if error.errno == 40:  # ELOOP: a link took the file's place
+        return "ignored", "symlink"
+    return "unreadable", "io_error"

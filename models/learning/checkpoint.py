@@ -1,0 +1,70 @@
+"""A checkpoint: weights as safetensors with the model card in its header; no objects, no code."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+import safetensors.numpy
+import torch
+from numpy.typing import NDArray
+from safetensors import deserialize
+from torch import nn
+
+from models.artifacts.records import ModelCard
+from models.errors import ArtifactChanged
+from models.learning.head import Layer
+from models.networks.registry import find_network
+
+_CARD = "sortline.card"
+
+
+class Checkpoint(NamedTuple):
+    """A trained model: its card, its head's layers, and the trunk's tensors where it was trained."""
+
+    card: ModelCard
+    layers: tuple[Layer, ...]
+    trunk: dict[str, NDArray[np.generic]]
+
+
+def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """Safetensors bytes of a checkpoint."""
+    tensors: dict[str, NDArray[np.generic]] = {f"trunk.{name}": t for name, t in checkpoint.trunk.items()}
+    for position, (weight, bias) in enumerate(checkpoint.layers):
+        tensors[f"head.{position}.weight"], tensors[f"head.{position}.bias"] = weight, bias
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    return safetensors.numpy.save(contiguous, metadata={_CARD: checkpoint.card.model_dump_json()})
+
+
+def decode_checkpoint(data: bytes) -> Checkpoint:
+    """The checkpoint in safetensors bytes.
+
+    Raises:
+        ArtifactChanged: the bytes carry no model card.
+    """
+    card = _read_metadata(data).get(_CARD)
+    if card is None:
+        raise ArtifactChanged("a checkpoint without a model card", "one that Sortline wrote", "Train anew.")
+    tensors = safetensors.numpy.load(data)
+    count = sum(name.startswith("head.") for name in tensors) // 2
+    layers = tuple((tensors[f"head.{k}.weight"], tensors[f"head.{k}.bias"]) for k in range(count))
+    trunk = {name.removeprefix("trunk."): t for name, t in tensors.items() if name.startswith("trunk.")}
+    return Checkpoint(ModelCard.model_validate_json(card), layers, trunk)
+
+
+def rebuild_trunk(checkpoint: Checkpoint) -> nn.Module:
+    """The trunk as it was after training."""
+    trunk = find_network(checkpoint.card.network).build(0)
+    if checkpoint.trunk:
+        trunk.load_state_dict({name: torch.from_numpy(np.array(t)) for name, t in checkpoint.trunk.items()})
+    return trunk.eval()
+
+
+def _read_metadata(data: bytes) -> dict[str, str]:
+    """The header's metadata; safetensors reads it from files only, and its format is 8 bytes of length and JSON."""
+    deserialize(data)  # checks the whole layout first
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    metadata: dict[str, str] = header.get("__metadata__", {})
+    return metadata

@@ -1,0 +1,112 @@
+"""The test split through the exported model and the scoring loader, and the scorecard made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from models.artifacts.records import Mistake, ModelCard, Scorecard, SliceScore
+from models.artifacts.tables import EVALUATION, table_of
+from models.data.decode import DecodeLimits
+from models.data.listing import file_name
+from models.data.split import TEST
+from models.errors import ArtifactChanged
+from models.learning.correction import without_offset
+from models.learning.metrics import confusion_counts, objective_value, reliability_bins, score_predictions
+from models.parallel import OnProgress, map_in_threads, no_progress
+from models.serving.picture_scorer import PictureScorer
+
+WORST_MISTAKES = 12
+Floats = NDArray[np.float64]
+
+
+def evaluate_split(
+    folder: Path, split: pa.Table, onnx_bytes: bytes, on_progress: OnProgress = no_progress
+) -> pa.Table:
+    """Table EVALUATION of the test split: what the exported model says of each picture.
+
+    Raises:
+        ArtifactChanged: a picture has other bytes than at the scan.
+    """
+    rows = split.filter(pc.equal(split["split"], TEST)).to_pylist()
+    scorer = PictureScorer(onnx_bytes, DecodeLimits())
+    found = []
+    for row, scored in zip(
+        rows, map_in_threads(lambda r: scorer.score(folder / file_name(r)), rows), strict=True
+    ):
+        if scored.sha256 != row["image_id"]:
+            raise ArtifactChanged(
+                f"{row['path']} is {scored.status} and has other bytes than at the scan",
+                "the pictures as they were scanned",
+                "Run the same command again.",
+            )
+        kept = {name: row[name] for name in EVALUATION.names if name in row}
+        found.append({**kept, "probabilities": scored.probabilities})
+        on_progress(len(found), len(rows))
+    return table_of(found, EVALUATION)
+
+
+def make_scorecard(evaluation: pa.Table, card: ModelCard, seed: int = 0) -> Scorecard:
+    """All numbers of a model on the rows of `evaluation`, with and without its correction."""
+    true_index, probabilities = evaluation_arrays(evaluation, card.classes)
+    raw = without_offset(probabilities, np.asarray(card.correction.log_offset))
+    return Scorecard(
+        model_name=card.name,
+        split=TEST,
+        classes=card.classes,
+        served=score_predictions(true_index, probabilities, card.classes, seed),
+        uncorrected=score_predictions(true_index, raw, card.classes, seed),
+        slices=tuple(_slice_scores(evaluation, true_index, probabilities)),
+        reliability=reliability_bins(true_index, probabilities),
+        worst_mistakes=_worst_mistakes(evaluation, true_index, probabilities, card.classes),
+    )
+
+
+def evaluation_arrays(evaluation: pa.Table, classes: tuple[str, ...]) -> tuple[NDArray[np.int64], Floats]:
+    """(N,) class positions and (N, K) probabilities of an EVALUATION table."""
+    index = np.array([classes.index(label) for label in evaluation["label"].to_pylist()], dtype=np.int64)
+    flat = evaluation["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return index, flat.reshape(-1, len(classes)).astype(np.float64)
+
+
+def _slice_scores(evaluation: pa.Table, true_index: NDArray[np.int64], probabilities: Floats) -> list[SliceScore]:
+    columns = [dict(pairs or []) for pairs in evaluation["slices"].to_pylist()]
+    keys = sorted({(name, value) for row in columns for name, value in row.items()})
+    predicted = probabilities.argmax(1)
+    scores = []
+    for name, value in keys:
+        inside = np.array([row.get(name) == value for row in columns])
+        confusion = confusion_counts(true_index[inside], predicted[inside], probabilities.shape[1])
+        accuracy, balanced, macro = (
+            float(objective_value(confusion, o)) for o in ("accuracy", "balanced_accuracy", "macro_f1")
+        )
+        scores.append(
+            SliceScore(
+                column=name,
+                value=value,
+                rows=int(inside.sum()),
+                accuracy=accuracy,
+                balanced_accuracy=balanced,
+                macro_f1=macro,
+            )
+        )
+    return scores
+
+
+def _worst_mistakes(
+    evaluation: pa.Table, true_index: NDArray[np.int64], probabilities: Floats, classes: tuple[str, ...]
+) -> tuple[Mistake, ...]:
+    predicted, top = probabilities.argmax(1), probabilities.max(1)
+    wrong = np.flatnonzero(predicted != true_index)
+    worst = wrong[np.argsort(-top[wrong], kind="stable")][:WORST_MISTAKES]
+    paths = evaluation["path"].to_pylist()
+    return tuple(
+        Mistake(
+            path=paths[k], label=classes[true_index[k]], predicted=classes[predicted[k]], score=float(top[k])
+        )
+        for k in worst.tolist()
+    )

@@ -1,0 +1,1 @@
+"""Export, bundles, batch scoring and drift. Scoring needs no torch."""

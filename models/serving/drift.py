@@ -1,0 +1,147 @@
+"""How far a scored batch is from the bundle's baseline; a batch too small to tell says so, never `ok`.
+
+A measure alarms only where its distance exceeds both a fixed effect size and what chance gives at the batch's own
+number of rows, bootstrapped from the baseline.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import Field
+
+from models.artifacts.records import DriftMeasure, DriftReport, ScoreSummary
+from models.serving.bundle import Bundle
+from models.serving.commit import OutputStore
+from models.settings import Settings
+
+Floats = NDArray[np.float64]
+
+
+class DriftSettings(Settings):
+    """When a batch counts as drifted."""
+
+    min_rows: int = Field(default=200, ge=20, description="Below this a batch is not judged.", title="Least rows")
+    effect: float = Field(
+        default=0.1, gt=0, lt=1, description="Smallest distance that matters, 0..1.", title="Effect size"
+    )
+    false_alarm_share: float = Field(
+        default=0.01, gt=0, lt=0.5, description="Share of clean batches that may alarm.", title="False alarms"
+    )
+    bootstrap_rounds: int = Field(default=1000, ge=100, le=100_000, description="Draws.", title="Bootstrap rounds")
+    seed: int = Field(default=0, ge=0, description="Of the bootstrap.", title="Seed")
+
+
+def measure_drift(predictions: pa.Table, bundle: Bundle, settings: DriftSettings) -> DriftReport:
+    """Distances of the scored rows of `predictions` from the test pictures that the bundle was judged on."""
+    scored = predictions.filter(pc.equal(predictions["status"], "ok"))
+    baseline, classes = bundle.baseline, bundle.card.classes
+    probabilities = np.stack(baseline["probabilities"].to_pylist())
+    rng = np.random.default_rng(settings.seed)
+    numeric = {
+        "score": (probabilities.max(1), scored["score"]),
+        "brightness": (baseline["brightness"], scored["brightness"]),
+        "contrast": (baseline["contrast"], scored["contrast"]),
+    }
+    # Alarms of several measures add up, so each gets its share (Bonferroni).
+    quantile = 1 - settings.false_alarm_share / (len(numeric) + 1)
+    measures = [
+        _numeric(name, _floats(ref), _floats(cur), settings, quantile, rng) for name, (ref, cur) in numeric.items()
+    ]
+    index = {label: k for k, label in enumerate(classes)}
+    current = np.array([index[label] for label in scored["label"].to_pylist()], dtype=np.int64)
+    measures.append(_class_mix(probabilities.argmax(1), current, len(classes), settings, quantile, rng))
+    return DriftReport(
+        model_name=bundle.card.name,
+        bundle_sha256=bundle.sha256,
+        rows=scored.num_rows,
+        baseline_rows=baseline.num_rows,
+        measures=tuple(measures),
+    )
+
+
+def _numeric(
+    name: str, ref: Floats, cur: Floats, settings: DriftSettings, quantile: float, rng: np.random.Generator
+) -> DriftMeasure:
+    """Kolmogorov-Smirnov distance of one property."""
+    if len(cur) < settings.min_rows:
+        return _too_few(name, len(cur), settings)
+    null = [
+        ks_distance(*_two_draws(ref, len(cur), rng)) for _ in range(settings.bootstrap_rounds)
+    ]
+    explanation = f"mean {cur.mean():.3f}, baseline {ref.mean():.3f}"
+    return _judge(name, len(cur), ks_distance(ref, cur), null, explanation, settings, quantile)
+
+
+def _class_mix(
+    ref: NDArray[np.int64],
+    cur: NDArray[np.int64],
+    class_count: int,
+    settings: DriftSettings,
+    quantile: float,
+    rng: np.random.Generator,
+) -> DriftMeasure:
+    """Total variation distance of the predicted class mix."""
+    if len(cur) < settings.min_rows:
+        return _too_few("predicted_class_mix", len(cur), settings)
+
+    def mix(index: NDArray[np.int64]) -> Floats:
+        return np.bincount(index, minlength=class_count) / len(index)
+
+    def distance(left: NDArray[np.int64], right: NDArray[np.int64]) -> float:
+        return float(np.abs(mix(left) - mix(right)).sum() / 2)
+
+    null = [distance(*_two_draws(ref, len(cur), rng)) for _ in range(settings.bootstrap_rounds)]
+    explanation = "shares " + ", ".join(f"{a:.2f} (baseline {b:.2f})" for a, b in zip(mix(cur), mix(ref), strict=True))
+    return _judge("predicted_class_mix", len(cur), distance(ref, cur), null, explanation, settings, quantile)
+
+
+def ks_distance(left: Floats, right: Floats) -> float:
+    """Largest gap between two empirical distributions, 0..1."""
+    left, right = np.sort(left), np.sort(right)
+    both = np.concatenate([left, right])
+    gap = np.searchsorted(left, both, "right") / len(left) - np.searchsorted(right, both, "right") / len(right)
+    return float(np.abs(gap).max())
+
+
+def _two_draws(ref: NDArray[Any], rows: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A baseline and a batch as chance would draw both: the baseline is a sample too."""
+    return rng.choice(ref, len(ref)), rng.choice(ref, rows)
+
+
+def _judge(
+    name: str, rows: int, distance: float, null: list[float], explanation: str, settings: DriftSettings, quantile: float
+) -> DriftMeasure:
+    limit = max(settings.effect, float(np.quantile(null, quantile)))
+    status = "drift" if distance > limit else "ok"
+    return DriftMeasure.model_validate(
+        {"name": name, "status": status, "rows": rows, "distance": distance, "limit": limit, "explanation": explanation}
+    )
+
+
+def _too_few(name: str, rows: int, settings: DriftSettings) -> DriftMeasure:
+    return DriftMeasure(
+        name=name,
+        status="not_enough_data",
+        rows=rows,
+        distance=None,
+        limit=None,
+        explanation=f"{rows} scored pictures, at least {settings.min_rows} are needed",
+    )
+
+
+def _floats(values: Floats | pa.ChunkedArray) -> Floats:
+    if isinstance(values, pa.ChunkedArray):
+        values = values.to_numpy()
+    return np.asarray(values, dtype=np.float64)
+
+
+def scored_batch(summary: ScoreSummary) -> pa.Table:
+    """Rows of the plan that a summary names."""
+    rows = OutputStore(Path(summary.out)).read(summary.bundle_sha256)
+    return rows.filter(pc.equal(rows["plan_id"], summary.plan_id))

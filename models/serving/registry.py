@@ -1,0 +1,112 @@
+"""Models by name: their bundles, their champion, and an append-only history of who became it and why."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from models.artifacts.durable import storage_errors, write_durably
+from models.artifacts.records import RegistryEvent
+from models.artifacts.workspace import Workspace
+from models.errors import ArtifactMissing, SettingsError
+from models.serving.bundle import Bundle, read_bundle
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+class Champion(BaseModel):
+    """The pointer to the bundle that scoring uses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sequence: int
+    bundle: str
+    bundle_sha256: str
+
+
+class Registry:
+    """All models of a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def names(self) -> list[str]:
+        """Models that have a history, by name."""
+        return sorted(path.parent.name for path in self._workspace.models_dir.glob("*/history.jsonl"))
+
+    def bundles_dir(self, name: str) -> Path:
+        """Where the bundles of a model lie."""
+        return self._workspace.model_dir(check_name(name)) / "bundles"
+
+    def history(self, name: str) -> list[RegistryEvent]:
+        """Events of a model, oldest first."""
+        path = self._workspace.model_dir(check_name(name)) / "history.jsonl"
+        if not path.exists():
+            return []
+        with storage_errors(path, "read"):
+            lines = path.read_text().splitlines()
+        return [RegistryEvent.model_validate_json(line) for line in lines]
+
+    def champion(self, name: str) -> Champion | None:
+        """The champion's pointer; None before the first."""
+        path = self._workspace.model_dir(check_name(name)) / "champion.json"
+        return Champion.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    def open_champion(self, name: str) -> Bundle:
+        """The champion's bundle, checked.
+
+        Raises:
+            ArtifactMissing: the model has no champion.
+        """
+        champion = self.champion(name)
+        if champion is None:
+            known = ", ".join(self.names()) or "none"
+            raise ArtifactMissing(
+                f"model {name} has no champion", f"a trained model (known: {known})", "Run `sortline train` first."
+            )
+        return read_bundle(self.bundles_dir(name) / champion.bundle)
+
+    def promote(self, name: str, bundle: Bundle, at: datetime, reason: str) -> Champion:
+        """The pointer after `bundle` became champion; the champion itself again changes nothing."""
+        current = self.champion(name)
+        if current is not None and current.bundle_sha256 == bundle.sha256:
+            return current
+        event = self._record(name, bundle, at, "promoted", reason)
+        champion = Champion(sequence=event.sequence, bundle=bundle.folder.name, bundle_sha256=bundle.sha256)
+        path = self._workspace.model_dir(name) / "champion.json"
+        write_durably(path, champion.model_dump_json(indent=1).encode())
+        return champion
+
+    def refuse(self, name: str, bundle: Bundle, at: datetime, reason: str) -> None:
+        """Writes down that `bundle` did not become champion."""
+        self._record(name, bundle, at, "refused", reason)
+
+    def _record(self, name: str, bundle: Bundle, at: datetime, event: str, reason: str) -> RegistryEvent:
+        history = self.history(name)
+        entry = RegistryEvent.model_validate(
+            {
+                "sequence": len(history) + 1,
+                "at": at.isoformat(),
+                "event": event,
+                "bundle_sha256": bundle.sha256,
+                "macro_f1": bundle.scorecard.served.macro_f1.value,
+                "reason": reason,
+            }
+        )
+        lines = "".join(line.model_dump_json() + "\n" for line in (*history, entry))
+        write_durably(self._workspace.model_dir(name) / "history.jsonl", lines.encode())
+        return entry
+
+
+def check_name(name: str) -> str:
+    """The name of a model, safe as a folder.
+
+    Raises:
+        SettingsError: other characters than a-z, 0-9 and dash, or too long.
+    """
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"model name {name!r}", "a-z, 0-9 and dashes, at most 63", "Choose another --name.")
+    return name

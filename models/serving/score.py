@@ -1,0 +1,240 @@
+"""Batch scoring of a folder: every file of a frozen plan gets exactly one row. Needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import Field
+
+from models.artifacts.records import ScoreSummary
+from models.artifacts.tables import PREDICTIONS, encode_table, table_of
+from models.data.decode import DecodeLimits
+from models.data.listing import LISTING, file_name, listing_table
+from models.errors import ContractBroken
+from models.parallel import OnProgress, map_in_threads, no_progress, usable_cores
+from models.serving.bundle import Bundle
+from models.serving.commit import Commit, OutputStore, Plan
+from models.serving.picture_scorer import PictureScorer, Scored, top_classes
+from models.settings import Settings
+
+Clock = Callable[[], datetime]
+
+
+class ScoringSettings(Settings):
+    """How a folder is scored."""
+
+    limits: DecodeLimits = Field(default=DecodeLimits(), title="Limits", description="What one file may cost.")
+    shard_rows: int = Field(
+        default=2000,
+        ge=1,
+        le=1_000_000,
+        description="Files that are written together; an interrupted run repeats at most so many.",
+        title="Shard",
+    )
+    threads: int = Field(default=0, ge=0, le=256, description="0: all cores this process may use.", title="Threads")
+    top_k: int = Field(default=3, ge=1, le=100, description="Classes kept a row, best first.", title="Top k")
+
+
+def score_folder(
+    folder: Path,
+    bundle: Bundle,
+    out: Path,
+    settings: ScoringSettings,
+    run_id: str,
+    clock: Clock = lambda: datetime.now(UTC),
+    on_progress: OnProgress = no_progress,
+) -> ScoreSummary:
+    """What the output holds after every file of `folder` has its row.
+
+    Files that already have a row from this bundle are left alone. Interrupted, the next call goes on where this
+    one stopped.
+
+    Raises:
+        OutputBusy: another run holds `out`.
+        StorageError: `out` cannot be written; committed rows stay.
+    """
+    run = _Run(folder.absolute(), bundle, OutputStore(out), settings, run_id, clock)
+    rows_scored = 0
+    with run.store.hold():
+        # An open plan is finished first: what an interrupted run has scored is not scored again.
+        for plan in (run.open_plan(), None):
+            plan = plan or run.new_plan()  # noqa: PLW2901 - the second turn plans what is left
+            if plan is not None:
+                rows_scored += run.execute(plan, on_progress)
+    return run.summary(rows_scored)
+
+
+class _Run:
+    """One call of `score_folder`."""
+
+    def __init__(
+        self, folder: Path, bundle: Bundle, store: OutputStore, settings: ScoringSettings, run_id: str, clock: Clock
+    ) -> None:
+        self.folder, self.bundle, self.store = folder, bundle, store
+        self.settings, self.run_id, self.clock = settings, run_id, clock
+
+    def open_plan(self) -> Plan | None:
+        """A plan of this folder and bundle that was never committed."""
+        committed = {commit.plan_id for commit in self.store.commits()}
+        for plan in self.store.plans():
+            same = (plan.folder, plan.bundle_sha256) == (str(self.folder), self.bundle.sha256)
+            if same and plan.plan_id not in committed:
+                return plan
+        return None
+
+    def new_plan(self) -> Plan | None:
+        """A plan of the files without a row, frozen on disk; None where nothing is left."""
+        done = self._done()
+        rows = [row for row in listing_table(self.folder).to_pylist() if _key(row) not in done]
+        if not rows:
+            return None
+        inputs = encode_table(table_of(rows, LISTING))
+        digest = hashlib.sha256(inputs).hexdigest()
+        wish = f"{self.store.last_digest()}:{self.bundle.sha256}:{self.settings.shard_rows}:{self.folder}:{digest}"
+        plan = Plan(
+            plan_id=hashlib.sha256(wish.encode("utf-8", "surrogateescape")).hexdigest()[:16],
+            folder=str(self.folder),
+            bundle_sha256=self.bundle.sha256,
+            shard_rows=self.settings.shard_rows,
+            rows=len(rows),
+            inputs_sha256=digest,
+        )
+        self.store.write_plan(plan, inputs)
+        return plan
+
+    def execute(self, plan: Plan, on_progress: OnProgress) -> int:
+        """Scores the shards that are not there yet, commits the plan, and gives the rows scored."""
+        started = time.monotonic()
+        scorer = PictureScorer(self.bundle.onnx_bytes, self.settings.limits)
+        inputs = self.store.inputs(plan.plan_id).to_pylist()
+        scored, paths = 0, []
+        for shard, start in enumerate(range(0, len(inputs), plan.shard_rows)):
+            path = self.store.part_path(plan, shard)
+            rows = inputs[start : start + plan.shard_rows]
+            if not path.exists():
+                report = lambda done, start=start: on_progress(start + done, len(inputs))  # noqa: E731
+                self.store.write_part(path, self._score_rows(scorer, rows, plan, report))
+                scored += len(rows)
+            on_progress(start + len(rows), len(inputs))
+            paths.append(path)
+        self._commit(plan, paths, time.monotonic() - started, scored)
+        return scored
+
+    def summary(self, rows_scored: int) -> ScoreSummary:
+        """Counts of the folder's files as the output now has them."""
+        latest = {row["path"]: row for row in self.store.read(self.bundle.sha256).to_pylist()}
+        present = [latest[path] for path in listing_table(self.folder)["path"].to_pylist() if path in latest]
+        last = next((c for c in reversed(self.store.commits()) if c.bundle_sha256 == self.bundle.sha256), None)
+        return ScoreSummary(
+            folder=str(self.folder),
+            out=str(self.store.out),
+            model_name=self.bundle.card.name,
+            bundle_sha256=self.bundle.sha256,
+            plan_id=last.plan_id if last else "",
+            files=len(present),
+            rows_scored=rows_scored,
+            rows_by_status=dict(sorted(Counter(row["status"] for row in present).items())),
+            labels=dict(sorted(Counter(row["label"] for row in present if row["label"]).items())),
+            elapsed_s=last.elapsed_s if last else 0.0,
+            images_per_s=last.images_per_s if last else 0.0,
+        )
+
+    def _done(self) -> set[tuple[object, ...]]:
+        """Keys of the files that have a row from this bundle."""
+        mine = [c for c in self.store.commits() if c.bundle_sha256 == self.bundle.sha256]
+        return {
+            _key(row)
+            for commit in mine
+            if commit.folder == str(self.folder)
+            for row in self.store.inputs(commit.plan_id).to_pylist()
+        }
+
+    def _score_rows(
+        self, scorer: PictureScorer, rows: list[dict[str, Any]], plan: Plan, on_done: Callable[[int], None]
+    ) -> pa.Table:
+        at = self.clock()
+        found = []
+        for scored in map_in_threads(
+            lambda row: self._score_entry(scorer, row), rows, threads=self.settings.threads or usable_cores()
+        ):
+            found.append(scored)
+            on_done(len(found))
+        stamp = {
+            "model_name": self.bundle.card.name,
+            "bundle_sha256": self.bundle.sha256,
+            "plan_id": plan.plan_id,
+            "run_id": self.run_id,
+            "scored_at": at,
+        }
+        predictions = [
+            {**_prediction(row, scored, scorer.card.classes, self.settings.top_k), **stamp}
+            for row, scored in zip(rows, found, strict=True)
+        ]
+        return table_of(predictions, PREDICTIONS)
+
+    def _score_entry(self, scorer: PictureScorer, row: dict[str, Any]) -> Scored:
+        if row["status"] is not None:
+            return Scored.failed(row["status"], row["reason"])
+        return scorer.score(os.path.join(self.folder, file_name(row)))  # noqa: PTH118 - keeps surrogates
+
+    def _commit(self, plan: Plan, paths: list[Path], elapsed_s: float, scored: int) -> None:
+        parts = tuple(self.store.part(path) for path in paths)
+        rows = sum(part.rows for part in parts)
+        if rows != plan.rows:
+            raise ContractBroken(
+                f"plan {plan.plan_id} has {rows} rows", f"{plan.rows}, one a file", "Report this; nothing was committed."
+            )
+        self.store.append(
+            Commit(
+                sequence=len(self.store.commits()) + 1,
+                prev_sha256=self.store.last_digest(),
+                plan_id=plan.plan_id,
+                folder=plan.folder,
+                model_name=self.bundle.card.name,
+                bundle_sha256=self.bundle.sha256,
+                run_id=self.run_id,
+                at=self.clock().isoformat(),
+                parts=parts,
+                elapsed_s=elapsed_s,
+                images_per_s=scored / elapsed_s if elapsed_s else 0.0,
+            )
+        )
+
+
+def _key(row: dict[str, Any]) -> tuple[object, ...]:
+    """What tells a file from a newer one of the same name, without reading it."""
+    name = row["path"] if row["path_bytes"] is None else row["path_bytes"]
+    return (name, row["size_bytes"], row["mtime_ns"], row["ctime_ns"], row["inode"], row["status"])
+
+
+def _prediction(row: dict[str, Any], scored: Scored, classes: tuple[str, ...], top_k: int) -> dict[str, Any]:
+    size_bytes = row["size_bytes"] if scored.size_bytes is None else scored.size_bytes
+    found = {
+        "path": row["path"],
+        "path_bytes": row["path_bytes"],
+        "sha256": scored.sha256,
+        "size_bytes": size_bytes,
+        "status": scored.status,
+        "reason": scored.reason,
+        "brightness": scored.brightness,
+        "contrast": scored.contrast,
+    }
+    if scored.probabilities is None:
+        return found
+    labels, scores = top_classes(scored.probabilities, classes, max(top_k, 2))
+    return {
+        **found,
+        "label": labels[0],
+        "score": scores[0],
+        "margin": scores[0] - scores[1] if len(scores) > 1 else scores[0],
+        "top_labels": labels[:top_k],
+        "top_scores": scores[:top_k],
+    }

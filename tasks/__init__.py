@@ -1,0 +1,1 @@
+"""One reusable Prefect task a file: open sealed inputs, one call below, seal the output."""

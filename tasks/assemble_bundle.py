@@ -1,0 +1,27 @@
+"""Puts a candidate's files into one folder."""
+
+from __future__ import annotations
+
+from prefect import task
+
+from models.artifacts.records import Scorecard
+from models.artifacts.ref import ArtifactRef, open_checked, read_record
+from models.artifacts.tables import EVALUATION, decode_table
+from models.artifacts.workspace import Workspace
+from models.serving import bundle
+from models.serving.picture_scorer import card_of
+from models.serving.registry import Registry
+from tasks.caching import SEALED
+
+
+@task(name="assemble-bundle", cache_policy=SEALED, persist_result=True)
+def assemble_bundle(
+    model: ArtifactRef, scorecard: ArtifactRef, evaluation: ArtifactRef, workspace: Workspace
+) -> ArtifactRef:
+    """Bundle of a candidate; the ref is its manifest, which holds the digest of every file."""
+    onnx_bytes = open_checked(model)
+    card, numbers = card_of(onnx_bytes), read_record(scorecard, Scorecard)
+    baseline = decode_table(open_checked(evaluation), EVALUATION)
+    target = Registry(workspace).bundles_dir(card.name)
+    folder, digest = bundle.write_bundle(target, onnx_bytes, card, numbers, baseline)
+    return ArtifactRef(kind="bundle", path=folder / bundle.MANIFEST_FILE, sha256=digest, rows=1)

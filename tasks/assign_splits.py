@@ -1,0 +1,18 @@
+"""Divides a manifest."""
+
+from __future__ import annotations
+
+from prefect import task
+
+from models.artifacts.ref import ArtifactRef, open_checked, seal
+from models.artifacts.tables import MANIFEST, decode_table, encode_table
+from models.artifacts.workspace import Workspace
+from models.data import split
+from tasks.caching import SEALED
+
+
+@task(name="assign-splits", cache_policy=SEALED, persist_result=True)
+def assign_splits(manifest: ArtifactRef, settings: split.SplitSettings, workspace: Workspace) -> ArtifactRef:
+    """Split of the readable, labelled pictures into train, tune and test."""
+    table = split.assign_splits(decode_table(open_checked(manifest), MANIFEST), settings)
+    return seal(workspace, "split", encode_table(table), suffix=".parquet", rows=table.num_rows)

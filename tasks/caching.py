@@ -1,0 +1,61 @@
+"""What makes a task's earlier answer good enough: same sealed inputs, same settings, same code, artifact intact."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect.cache_policies import INPUTS, TASK_SOURCE, CachePolicy
+from prefect.context import TaskRunContext
+from pydantic import ValidationError
+
+from models.artifacts.ref import ArtifactRef
+from models.version import __version__
+
+# Where a thing lies is no part of what it says; its digest is.
+_NOT_IDENTITY = ("workspace", "folder", "report")
+
+
+@dataclass
+class SealedInputs(CachePolicy):
+    """Cache key of a task that takes sealed refs and gives one.
+
+    A cached ref may point at a file that was deleted or altered since. Its record is then dropped, so that the
+    task runs again instead of failing every night.
+    """
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],
+        **kwargs: Any,
+    ) -> str | None:
+        """Key of the task's name, source, version and identifying inputs."""
+        identity = {name: value for name, value in inputs.items() if name not in _NOT_IDENTITY}
+        identity |= {"task": task_ctx.task.name, "version": __version__}
+        parts = [
+            INPUTS.compute_key(task_ctx, identity, flow_parameters),
+            TASK_SOURCE.compute_key(task_ctx, identity, flow_parameters),
+        ]
+        key = "-".join(part for part in parts if part)
+        _forget_broken(inputs["workspace"].cache_dir / key)
+        return key
+
+
+def _forget_broken(record: Path) -> None:
+    """Deletes a cache record whose artifact is gone or altered."""
+    if not record.is_file():
+        return
+    try:
+        ref = ArtifactRef.model_validate(json.loads(json.loads(record.read_bytes())["result"])["data"])
+    except (ValueError, KeyError, TypeError, ValidationError):
+        record.unlink(missing_ok=True)
+        return
+    if not ref.is_intact():
+        record.unlink(missing_ok=True)
+
+
+SEALED = SealedInputs()

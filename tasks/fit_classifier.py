@@ -1,0 +1,28 @@
+"""Trains a classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+
+from models.artifacts.ref import ArtifactRef, open_checked, seal
+from models.artifacts.tables import RESAMPLE_PLAN, SPLIT, decode_table
+from models.artifacts.workspace import Workspace
+from models.learning.training_settings import TrainingSettings
+from tasks.caching import SEALED
+from tasks.progress import progress_of
+
+
+@task(name="fit-classifier", cache_policy=SEALED, persist_result=True)
+def fit_classifier(
+    name: str, folder: Path, split: ArtifactRef, plan: ArtifactRef, settings: TrainingSettings, workspace: Workspace
+) -> ArtifactRef:
+    """Checkpoint of a classifier trained on the split."""
+    from models.learning import checkpoint, fit  # torch takes seconds to import
+
+    rows = decode_table(open_checked(split), SPLIT), decode_table(open_checked(plan), RESAMPLE_PLAN)
+    lesson = fit.prepare_lesson(folder, *rows, settings)
+    fitted = fit.fit_classifier(lesson, name, split.sha256, workspace.features_dir, progress_of("train"))
+    data = checkpoint.encode_checkpoint(fitted)
+    return seal(workspace, "checkpoint", data, suffix=".safetensors", rows=plan.rows)

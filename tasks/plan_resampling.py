@@ -1,0 +1,20 @@
+"""Plans how often each training picture is drawn."""
+
+from __future__ import annotations
+
+from prefect import task
+
+from models.artifacts.ref import ArtifactRef, open_checked, seal
+from models.artifacts.tables import SPLIT, decode_table, encode_table
+from models.artifacts.workspace import Workspace
+from models.data import resample
+from tasks.caching import SEALED
+
+
+@task(name="plan-resampling", cache_policy=SEALED, persist_result=True)
+def plan_resampling(
+    split: ArtifactRef, settings: resample.ResamplingSettings, workspace: Workspace
+) -> ArtifactRef:
+    """Resample plan of the training rows."""
+    plan = resample.plan_resampling(decode_table(open_checked(split), SPLIT), settings)
+    return seal(workspace, "resample_plan", encode_table(plan), suffix=".parquet", rows=plan.num_rows)

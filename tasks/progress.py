@@ -1,0 +1,35 @@
+"""Where progress of a task goes: to whatever the caller has set up, and nowhere otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from models.parallel import OnProgress
+
+# From the name of a stage to where its progress goes.
+ProgressSink = Callable[[str, int, int], None]
+
+
+def _nowhere(stage: str, done: int, total: int) -> None:
+    """Drops progress."""
+
+
+_sink: ContextVar[ProgressSink] = ContextVar("progress_sink", default=_nowhere)
+
+
+@contextmanager
+def progress_to(sink: ProgressSink) -> Iterator[None]:
+    """Sends the progress of all stages inside the block to `sink`."""
+    token = _sink.set(sink)
+    try:
+        yield
+    finally:
+        _sink.reset(token)
+
+
+def progress_of(stage: str) -> OnProgress:
+    """A callback that reports (done, total) of a stage."""
+    sink = _sink.get()
+    return lambda done, total: sink(stage, done, total)

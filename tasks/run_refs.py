@@ -1,0 +1,45 @@
+"""The sealed artifacts of a run that a report is made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from models.artifacts.records import DriftReport, Scorecard, ScoreSummary, Verdict
+from models.artifacts.ref import ArtifactRef, open_checked, read_record
+from models.artifacts.tables import MANIFEST, SPLIT, decode_table
+from models.reports.run_report import RunRecords
+from models.serving.bundle import read_bundle
+from models.serving.drift import scored_batch
+
+
+class RunRefs(BaseModel):
+    """Addresses of what one run made; the last two are None where no folder was scored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    manifest: ArtifactRef
+    data_verdict: ArtifactRef
+    split: ArtifactRef
+    scorecard: ArtifactRef
+    bundle: ArtifactRef
+    gate_verdict: ArtifactRef
+    summary: ArtifactRef | None = None
+    drift: ArtifactRef | None = None
+
+    def open(self, folder: Path) -> RunRecords:
+        """The records behind the addresses, every digest checked."""
+        summary = read_record(self.summary, ScoreSummary) if self.summary else None
+        return RunRecords(
+            folder=folder,
+            card=read_bundle(self.bundle.path.parent).card,
+            scorecard=read_record(self.scorecard, Scorecard),
+            manifest=decode_table(open_checked(self.manifest), MANIFEST),
+            split=decode_table(open_checked(self.split), SPLIT),
+            data_verdict=read_record(self.data_verdict, Verdict),
+            gate_verdict=read_record(self.gate_verdict, Verdict),
+            summary=summary,
+            predictions=scored_batch(summary) if summary else None,
+            drift=read_record(self.drift, DriftReport) if self.drift else None,
+        )

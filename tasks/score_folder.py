@@ -1,0 +1,24 @@
+"""Scores a folder with a champion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+
+from models.artifacts.ref import ArtifactRef, seal_record
+from models.artifacts.workspace import Workspace
+from models.serving import score
+from models.serving.registry import Registry
+from tasks.progress import progress_of
+
+
+# Not cached: the output knows which files it has, and only new ones are scored.
+@task(name="score-folder")
+def score_folder(
+    folder: Path, name: str, out: Path, settings: score.ScoringSettings, run_id: str, workspace: Workspace
+) -> ArtifactRef:
+    """Summary of an output in which every file of the folder has its row."""
+    champion = Registry(workspace).open_champion(name)
+    summary = score.score_folder(folder, champion, out, settings, run_id, on_progress=progress_of("score"))
+    return seal_record(workspace, "score_summary", summary, rows=summary.files)

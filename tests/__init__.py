@@ -1,0 +1,1 @@
+"""Tests by question: unit, data, behaviour, parity, flows, packaging."""

@@ -1,0 +1,1 @@
+"""Judging: rules on data, gates on models, verdicts."""
