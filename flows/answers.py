@@ -49,13 +49,11 @@ def score_directly(
 ) -> Answer:
     """Summary and drift of a folder scored in this process, without Prefect."""
     from models.serving.drift import measure_drift, scored_batch
-    from models.serving.score import score_folder
+    from models.serving.score import ScoreJob, score_folder
 
     champion = Registry(workspace).open_champion(name)
-    run_id = str(uuid.uuid4())
-    summary = score_folder(
-        folder, champion, out, groups["scoring"], run_id, on_progress=lambda d, t: sink("score", d, t)
-    )
+    job = ScoreJob(folder, champion, out, groups["scoring"])
+    summary = score_folder(job, str(uuid.uuid4()), on_progress=lambda d, t: sink("score", d, t))
     return summary_answer(summary, measure_drift(scored_batch(summary), champion, groups["drift"]))
 
 
@@ -67,7 +65,9 @@ def score_by_flow(
     from tasks.progress import progress_to
 
     with progress_to(sink):
-        summary, drift = score_folder(folder, name, out, workspace.root, **groups)
+        summary, drift = score_folder(
+            folder, name, out, workspace.root, scoring=groups["scoring"], drift=groups["drift"]
+        )
     return summary_answer(read_record(summary, ScoreSummary), read_record(drift, DriftReport))
 
 
@@ -79,7 +79,11 @@ def summary_answer(summary: ScoreSummary, drift: DriftReport) -> Answer:
 def train_answer(refs: RunRefs) -> Answer:
     """What a training command answers."""
     bundle = refs.bundle.path.parent
-    return {"bundle": str(bundle), "bundle_sha256": refs.bundle.sha256, **_scores(read_record(refs.scorecard, Scorecard))}
+    return {
+        "bundle": str(bundle),
+        "bundle_sha256": refs.bundle.sha256,
+        **_scores(read_record(refs.scorecard, Scorecard)),
+    }
 
 
 def demo_answer(refs: RunRefs, report: ArtifactRef) -> Answer:
@@ -163,9 +167,7 @@ def show_summary(answer: Answer) -> None:
 
 def show_verdict(verdict: Verdict) -> None:
     """Every rule's finding, and the verdict."""
-    rows = [
-        [f.rule, f.severity, f.outcome, f.observed, f.limit, ", ".join(f.items[:3])] for f in verdict.findings
-    ]
+    rows = [[f.rule, f.severity, f.outcome, f.observed, f.limit, ", ".join(f.items[:3])] for f in verdict.findings]
     show_table("Verdict", ("rule", "severity", "outcome", "found", "limit", "first items"), rows)
     against = ", ".join(f.rule for f in verdict.blocking)
     say("Accepted." if verdict.is_accepted else f"Refused by {against}.")
@@ -182,4 +184,4 @@ def _interval_text(interval: Mapping[str, float]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{value:.3f}"

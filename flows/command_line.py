@@ -79,7 +79,17 @@ def train(
 
     say(f"Training {name}; the report will be {place.reports_dir / name}.html")
     with progress_bars() as sink, progress_to(sink):
-        refs = train_classifier(folder.absolute(), name, place.root, **groups)
+        refs = train_classifier(
+            folder.absolute(),
+            name,
+            place.root,
+            scan=groups["scan"],
+            validation=groups["validation"],
+            split=groups["split"],
+            resampling=groups["resampling"],
+            training=groups["training"],
+            gate=groups["gate"],
+        )
     answer = answers.train_answer(refs)
     answers.show_scores(answer)
     if as_json:
@@ -112,7 +122,9 @@ def score(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     assignments: SetOption = None,
     as_json: JsonOption = False,
-    as_flow: Annotated[bool, typer.Option("--flow", help="As a Prefect flow run; so too with PREFECT_API_URL.")] = False,
+    as_flow: Annotated[
+        bool, typer.Option("--flow", help="As a Prefect flow run; so too with PREFECT_API_URL.")
+    ] = False,
 ) -> None:
     """Gives every file of a folder its row; exit code 0 also when some pictures are bad: their rows say so."""
     groups = answers.groups_of(SCORE_GROUPS, folder, assignments or [])

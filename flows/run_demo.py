@@ -18,6 +18,11 @@ from tasks.write_report import write_report
 DEMO_MODEL = "solar-cells"
 
 
+def model_name(training: TrainingSettings) -> str:
+    """One line of champions a network, so that trying another does not have to beat the first."""
+    return f"{DEMO_MODEL}-{training.network.replace('_', '-')}"
+
+
 @flow(name="run-demo", persist_result=False)
 def run_demo(
     workspace_root: Path = Path("workspace"),
@@ -31,8 +36,8 @@ def run_demo(
     """
     workspace = Workspace.open(workspace_root)
     folders = write_demo_folders(workspace)
-    trained = train_classifier(folders.labelled, DEMO_MODEL, workspace_root, training=training)
-    out = workspace.demo_dir / "predictions"
-    summary, drift = score_folder(folders.inbox, DEMO_MODEL, out, workspace_root)
+    name = model_name(training)
+    trained = train_classifier(folders.labelled, name, workspace_root, training=training)
+    summary, drift = score_folder(folders.inbox, name, workspace.demo_dir / "predictions", workspace_root)
     refs = trained.model_copy(update={"summary": summary, "drift": drift})
     return refs, write_report(folders.labelled, refs, workspace)

@@ -17,6 +17,11 @@ def no_progress(done: int, total: int) -> None:
     """Ignores progress."""
 
 
+def shifted(on_progress: OnProgress, before: int, total: int) -> OnProgress:
+    """Progress of one part as progress of the whole, of which `before` are done."""
+    return lambda done, _: on_progress(before + done, total)
+
+
 def usable_cores() -> int:
     """Cores this process may run on."""
     return len(os.sched_getaffinity(0))

@@ -80,7 +80,7 @@ def _assign(fields: Mapping[str, FieldInfo], values: dict[str, dict[str, Any]], 
         close = difflib.get_close_matches(name, fields, n=1)
         return f"{name} is unknown" + (f" (did you mean {close[0]}?)" if close else "")
     *path, key = name.split(".")
-    place = values
+    place: dict[str, Any] = values
     for step in path:
         place = place.setdefault(step, {})
     is_tuple = isinstance(fields[name].get_default(call_default_factory=True), tuple)

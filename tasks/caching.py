@@ -31,7 +31,7 @@ class SealedInputs(CachePolicy):
         task_ctx: TaskRunContext,
         inputs: dict[str, Any],
         flow_parameters: dict[str, Any],
-        **kwargs: Any,
+        **_kwargs: Any,
     ) -> str | None:
         """Key of the task's name, source, version and identifying inputs."""
         identity = {name: value for name, value in inputs.items() if name not in _NOT_IDENTITY}

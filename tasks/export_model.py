@@ -18,7 +18,5 @@ def export_model(folder: Path, checkpoint: ArtifactRef, split: ArtifactRef, work
     from models.learning import export_checkpoint  # torch takes seconds to import
 
     rows = decode_table(open_checked(split), SPLIT)
-    data = export_checkpoint.export_checkpoint(
-        open_checked(checkpoint), folder, rows, workspace.features_dir
-    )
+    data = export_checkpoint.export_checkpoint(open_checked(checkpoint), folder, rows, workspace.features_dir)
     return seal(workspace, "onnx_model", data, suffix=".onnx", rows=1)

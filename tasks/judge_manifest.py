@@ -12,9 +12,7 @@ from validation import suites
 
 
 @task(name="judge-manifest", cache_policy=SEALED, persist_result=True)
-def judge_manifest(
-    manifest: ArtifactRef, settings: suites.ValidationSettings, workspace: Workspace
-) -> ArtifactRef:
+def judge_manifest(manifest: ArtifactRef, settings: suites.ValidationSettings, workspace: Workspace) -> ArtifactRef:
     """Verdict of every rule on a manifest."""
     verdict = suites.judge_manifest(decode_table(open_checked(manifest), MANIFEST), settings)
     return seal_record(workspace, "verdict", verdict, rows=len(verdict.findings))

@@ -12,9 +12,7 @@ from tasks.caching import SEALED
 
 
 @task(name="plan-resampling", cache_policy=SEALED, persist_result=True)
-def plan_resampling(
-    split: ArtifactRef, settings: resample.ResamplingSettings, workspace: Workspace
-) -> ArtifactRef:
+def plan_resampling(split: ArtifactRef, settings: resample.ResamplingSettings, workspace: Workspace) -> ArtifactRef:
     """Resample plan of the training rows."""
     plan = resample.plan_resampling(decode_table(open_checked(split), SPLIT), settings)
     return seal(workspace, "resample_plan", encode_table(plan), suffix=".parquet", rows=plan.num_rows)

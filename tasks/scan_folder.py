@@ -16,9 +16,7 @@ from tasks.progress import progress_of
 
 
 @task(name="scan-folder", cache_policy=SEALED, persist_result=True)
-def scan_folder(
-    folder: Path, listing: ArtifactRef, settings: scan.ScanSettings, workspace: Workspace
-) -> ArtifactRef:
+def scan_folder(folder: Path, listing: ArtifactRef, settings: scan.ScanSettings, workspace: Workspace) -> ArtifactRef:
     """Manifest of a listed folder, one row a file."""
     entries = decode_table(open_checked(listing), LISTING)
     manifest = scan.scan_folder(folder, entries, settings, progress_of("scan"))

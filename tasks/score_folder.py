@@ -20,5 +20,6 @@ def score_folder(
 ) -> ArtifactRef:
     """Summary of an output in which every file of the folder has its row."""
     champion = Registry(workspace).open_champion(name)
-    summary = score.score_folder(folder, champion, out, settings, run_id, on_progress=progress_of("score"))
+    job = score.ScoreJob(folder, champion, out, settings)
+    summary = score.score_folder(job, run_id, on_progress=progress_of("score"))
     return seal_record(workspace, "score_summary", summary, rows=summary.files)

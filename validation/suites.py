@@ -5,17 +5,17 @@ It is imported inside the function: that takes seconds, which commands that judg
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
 import pyarrow as pa
 from pydantic import Field
 
-from models.artifacts.records import Finding, Outcome, Verdict
+from models.artifacts.records import Finding, Outcome, Severity, Verdict
 from models.settings import Settings
 
 if TYPE_CHECKING:
-    from great_expectations.expectations.expectation import Expectation
+    import pandas as pd
 
 _LISTED_ITEMS = 20
 
@@ -33,9 +33,22 @@ class ValidationSettings(Settings):
     min_side_px: int = Field(default=16, ge=1, description="Shortest side below which it warns.", title="Shortest side")
 
 
+class _Rule(NamedTuple):
+    """One expectation: `kind` is its class in Great Expectations, `limits` are that class's arguments."""
+
+    name: str
+    severity: Severity
+    kind: str
+    limits: dict[str, Any]
+
+
 def judge_manifest(manifest: pa.Table, settings: ValidationSettings) -> Verdict:
     """Every rule's finding on a manifest; a rule that could not be evaluated is `unknown`, and so blocks."""
     import great_expectations as gx
+    import great_expectations.expectations as gxe
+
+    # This module of theirs sets a level of its own, and tells of a folder that nobody looks for.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
 
     frame, rules = _frame(manifest), _rules(settings)
     context = gx.get_context(mode="ephemeral")
@@ -45,7 +58,10 @@ def judge_manifest(manifest: pa.Table, settings: ValidationSettings) -> Verdict:
         .add_dataframe_asset("manifest")
         .add_batch_definition_whole_dataframe("run")
     )
-    suite = context.suites.add(gx.ExpectationSuite("manifest", expectations=rules))
+    expectations = [
+        getattr(gxe, rule.kind)(**rule.limits, severity=rule.severity, meta={"rule": rule.name}) for rule in rules
+    ]
+    suite = context.suites.add(gx.ExpectationSuite("manifest", expectations=expectations))
     definition = context.validation_definitions.add(gx.ValidationDefinition(name="manifest", data=batch, suite=suite))
     result = definition.run(
         batch_parameters={"dataframe": frame},
@@ -55,13 +71,18 @@ def judge_manifest(manifest: pa.Table, settings: ValidationSettings) -> Verdict:
             "return_unexpected_index_query": False,
         },
     )
-    ran = {entry.expectation_config.meta["rule"]: entry for entry in result.results}
-    return Verdict(subject="manifest", findings=tuple(_finding(rule, ran.get(rule.meta["rule"])) for rule in rules))
+    # Results are not in the suite's order; the name that each rule was given tells them apart.
+    ran = {
+        (entry.expectation_config.meta or {}).get("rule"): entry for entry in result.results if entry.expectation_config
+    }
+    return Verdict(subject="manifest", findings=tuple(_finding(rule, ran.get(rule.name)) for rule in rules))
 
 
 def _frame(manifest: pa.Table) -> pd.DataFrame:
     """The columns that rules look at, among them some made for a rule."""
-    frame = manifest.select(["path", "label", "image_id", "status", "reason", "width_px", "height_px"]).to_pandas()
+    frame: pd.DataFrame = manifest.select(
+        ["path", "label", "image_id", "status", "reason", "width_px", "height_px"]
+    ).to_pandas()
     counts = frame.loc[frame["status"] == "ok", "label"].value_counts()
     labels_of_picture = frame.groupby("image_id")["label"].nunique()
     is_ok = frame["status"] == "ok"
@@ -78,52 +99,47 @@ def _frame(manifest: pa.Table) -> pd.DataFrame:
     )
 
 
-def _rules(settings: ValidationSettings) -> list[Expectation]:
-    import great_expectations.expectations as gxe
-
-    def named(rule: str) -> dict[str, Any]:
-        return {"rule": rule}
-
+def _rules(settings: ValidationSettings) -> list[_Rule]:
+    unreadable = {"column": "unreadable", "mostly": 1 - settings.max_unreadable_share}
     return [
-        gxe.ExpectTableRowCountToBeBetween(min_value=1, severity="critical", meta=named("has_rows")),
-        gxe.ExpectColumnValuesToBeUnique(column="path", severity="critical", meta=named("paths_are_unique")),
-        gxe.ExpectColumnValuesToBeNull(
-            column="unreadable",
-            mostly=1 - settings.max_unreadable_share,
-            severity="critical",
-            meta=named("pictures_decode"),
+        _Rule("has_rows", "critical", "ExpectTableRowCountToBeBetween", {"min_value": 1}),
+        _Rule("paths_are_unique", "critical", "ExpectColumnValuesToBeUnique", {"column": "path"}),
+        _Rule("pictures_decode", "critical", "ExpectColumnValuesToBeNull", unreadable),
+        _Rule("at_least_two_classes", "critical", "ExpectColumnMinToBeBetween", {"column": "labels", "min_value": 2}),
+        _Rule(
+            "class_has_enough",
+            "critical",
+            "ExpectColumnMinToBeBetween",
+            {"column": "class_rows", "min_value": settings.min_class_rows},
         ),
-        gxe.ExpectColumnMinToBeBetween(
-            column="labels", min_value=2, severity="critical", meta=named("at_least_two_classes")
+        _Rule(
+            "one_label_a_picture",
+            "critical",
+            "ExpectColumnValuesToBeBetween",
+            {"column": "contradictions", "max_value": 1},
         ),
-        gxe.ExpectColumnMinToBeBetween(
-            column="class_rows", min_value=settings.min_class_rows, severity="critical", meta=named("class_has_enough")
+        _Rule(
+            "imbalance_is_bounded",
+            "warning",
+            "ExpectColumnMaxToBeBetween",
+            {"column": "imbalance_ratio", "max_value": settings.max_imbalance_ratio},
         ),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="contradictions", max_value=1, severity="critical", meta=named("one_label_a_picture")
+        _Rule("pictures_have_labels", "warning", "ExpectColumnValuesToBeNull", {"column": "unlabelled"}),
+        _Rule(
+            "pictures_are_large_enough",
+            "warning",
+            "ExpectColumnValuesToBeBetween",
+            {"column": "short_side_px", "min_value": settings.min_side_px},
         ),
-        gxe.ExpectColumnMaxToBeBetween(
-            column="imbalance_ratio",
-            max_value=settings.max_imbalance_ratio,
-            severity="warning",
-            meta=named("imbalance_is_bounded"),
-        ),
-        gxe.ExpectColumnValuesToBeNull(column="unlabelled", severity="warning", meta=named("pictures_have_labels")),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="short_side_px",
-            min_value=settings.min_side_px,
-            severity="warning",
-            meta=named("pictures_are_large_enough"),
-        ),
-        gxe.ExpectColumnValuesToBeNull(column="copies", severity="info", meta=named("pictures_are_distinct")),
+        _Rule("pictures_are_distinct", "info", "ExpectColumnValuesToBeNull", {"column": "copies"}),
     ]
 
 
-def _finding(rule: Expectation, entry: Any) -> Finding:
-    name, severity = rule.meta["rule"], rule.severity
+def _finding(rule: _Rule, entry: Any) -> Finding:
     limit = _limit_text(rule)
     if entry is None:
-        return Finding(rule=name, severity=severity, outcome="unknown", observed="the rule did not run", limit=limit)
+        text = "the rule did not run"
+        return Finding(rule=rule.name, severity=rule.severity, outcome="unknown", observed=text, limit=limit)
     result = entry.result or {}
     outcome: Outcome = "unknown" if _errored(entry) else "passed" if entry.success else "failed"
     items = [row["path"] for row in result.get("unexpected_index_list") or []]
@@ -132,8 +148,8 @@ def _finding(rule: Expectation, entry: Any) -> Finding:
     else:
         observed = f"{result.get('observed_value', 'nothing')}"
     return Finding(
-        rule=name,
-        severity=severity,
+        rule=rule.name,
+        severity=rule.severity,
         outcome=outcome,
         observed="it could not be evaluated" if outcome == "unknown" else observed,
         limit=limit,
@@ -141,8 +157,8 @@ def _finding(rule: Expectation, entry: Any) -> Finding:
     )
 
 
-def _limit_text(rule: Expectation) -> str:
-    limits = {key: getattr(rule, key, None) for key in ("min_value", "max_value", "mostly")}
+def _limit_text(rule: _Rule) -> str:
+    limits = {key: rule.limits.get(key) for key in ("min_value", "max_value", "mostly")}
     words = {"min_value": "at least", "max_value": "at most", "mostly": "share of rows that keep it at least"}
     given = [
         f"{words[key]} {round(value, 6):g}"

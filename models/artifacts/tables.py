@@ -86,9 +86,7 @@ def table_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
 def encode_table(table: pa.Table) -> bytes:
     """Parquet bytes of a table; equal tables give equal bytes, and every page carries a checksum."""
     sink = io.BytesIO()
-    pq.write_table(
-        table, sink, compression="zstd", compression_level=1, write_page_checksum=True, store_schema=True
-    )
+    pq.write_table(table, sink, compression="zstd", compression_level=1, write_page_checksum=True, store_schema=True)
     return sink.getvalue()
 
 
@@ -117,4 +115,5 @@ def decode_table(data: bytes, schema: pa.Schema) -> pa.Table:
 
 
 def _title(schema: pa.Schema) -> str:
-    return (schema.metadata or {}).get(b"schema", b"this schema").decode()
+    title: bytes = (schema.metadata or {}).get(b"schema", b"this schema")
+    return title.decode()

@@ -97,7 +97,7 @@ def _belongs_to_inbox(data: bytes) -> bool:
 
 def _package_folder() -> Path:
     try:
-        import elpv_dataset
+        import elpv_dataset  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ArtifactMissing(
             "package elpv-dataset is not installed", "the demo's pictures", "Run pip install 'sortline[demo]'."

@@ -109,9 +109,7 @@ def _entry(child: os.DirEntry[str], name: str) -> Entry:
     status, reason = None, _reason_to_ignore(child.name, found.st_mode)
     if reason is not None:
         status = "ignored"
-    return Entry(
-        name, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, status, reason
-    )
+    return Entry(name, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, status, reason)
 
 
 def _reason_to_ignore(name: str, mode: int) -> str | None:

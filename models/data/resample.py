@@ -37,12 +37,12 @@ def plan_resampling(split: pa.Table, settings: ResamplingSettings) -> pa.Table:
     labels = np.asarray(train["label"].to_pylist())
     _, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
     weights = (counts.astype(np.float64) ** -_EXPONENTS[settings.method])[index]
-    return pa.table(
-        [train["image_id"], train["label"], pa.array(weights / weights.mean())], schema=RESAMPLE_PLAN
-    )
+    return pa.table([train["image_id"], train["label"], pa.array(weights / weights.mean())], schema=RESAMPLE_PLAN)
 
 
-def effective_prior(labels: NDArray[np.str_], draw_weight: NDArray[np.float64], classes: list[str]) -> NDArray[np.float64]:
+def effective_prior(
+    labels: NDArray[np.str_], draw_weight: NDArray[np.float64], classes: list[str]
+) -> NDArray[np.float64]:
     """(K,) share of each class among what is drawn, in the order of `classes`; sums to 1."""
     mass = np.array([draw_weight[labels == name].sum() for name in classes])
     return np.asarray(mass / mass.sum())

@@ -63,7 +63,7 @@ def rebuild_trunk(checkpoint: Checkpoint) -> nn.Module:
 
 def _read_metadata(data: bytes) -> dict[str, str]:
     """The header's metadata; safetensors reads it from files only, and its format is 8 bytes of length and JSON."""
-    deserialize(data)  # checks the whole layout first
+    deserialize(data)  # type: ignore[no-untyped-call]  # checks the whole layout first
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     metadata: dict[str, str] = header.get("__metadata__", {})

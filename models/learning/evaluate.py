@@ -24,9 +24,7 @@ WORST_MISTAKES = 12
 Floats = NDArray[np.float64]
 
 
-def evaluate_split(
-    folder: Path, split: pa.Table, onnx_bytes: bytes, on_progress: OnProgress = no_progress
-) -> pa.Table:
+def evaluate_split(folder: Path, split: pa.Table, onnx_bytes: bytes, on_progress: OnProgress = no_progress) -> pa.Table:
     """Table EVALUATION of the test split: what the exported model says of each picture.
 
     Raises:
@@ -35,9 +33,7 @@ def evaluate_split(
     rows = split.filter(pc.equal(split["split"], TEST)).to_pylist()
     scorer = PictureScorer(onnx_bytes, DecodeLimits())
     found = []
-    for row, scored in zip(
-        rows, map_in_threads(lambda r: scorer.score(folder / file_name(r)), rows), strict=True
-    ):
+    for row, scored in zip(rows, map_in_threads(lambda r: scorer.score(folder / file_name(r)), rows), strict=True):
         if scored.sha256 != row["image_id"]:
             raise ArtifactChanged(
                 f"{row['path']} is {scored.status} and has other bytes than at the scan",
@@ -105,8 +101,6 @@ def _worst_mistakes(
     worst = wrong[np.argsort(-top[wrong], kind="stable")][:WORST_MISTAKES]
     paths = evaluation["path"].to_pylist()
     return tuple(
-        Mistake(
-            path=paths[k], label=classes[true_index[k]], predicted=classes[predicted[k]], score=float(top[k])
-        )
+        Mistake(path=paths[k], label=classes[true_index[k]], predicted=classes[predicted[k]], score=float(top[k]))
         for k in worst.tolist()
     )

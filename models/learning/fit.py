@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,16 +18,15 @@ from models.data.listing import file_name
 from models.data.preprocess import Preprocess
 from models.data.resample import effective_prior
 from models.data.split import TRAIN, TUNE
-from models.errors import ArtifactMissing
 from models.learning.checkpoint import Checkpoint
 from models.learning.correction import best_trial, log_offset, try_strengths
 from models.learning.embed import FeatureStore, View, load_pixels
 from models.learning.head import HeadData, Layer, fit_head, head_logits
 from models.learning.scratch import ScratchData, fit_scratch
-from models.networks.registry import Network, find_network
-from models.parallel import OnProgress, map_in_threads, no_progress, usable_cores
-from models.serving.export import trunk_onnx
 from models.learning.training_settings import TrainingSettings
+from models.networks.registry import Network, find_network
+from models.parallel import OnProgress, map_in_threads, no_progress, shifted, usable_cores
+from models.serving.export import trunk_onnx
 from models.version import __version__
 
 
@@ -148,22 +146,19 @@ def _fit_frozen(
     train = _viewed(store, lesson.train, lesson.draw_weight, views, on_progress)
     tune = store.features(lesson.tune.paths, lesson.tune.image_ids)
     trials: list[Trial] = []
-    heads: dict[float, tuple[Layer, ...]] = {}
+    heads: dict[float | None, tuple[Layer, ...]] = {}
     for decay in lesson.settings.head.weight_decays:
         heads[decay] = _head(train, lesson, decay)
         logits = head_logits(tune, heads[decay])
         trials += try_strengths(logits, lesson.tune.class_index, lesson.prior, lesson.settings.objective, decay)
     chosen = best_trial(trials)
-    decay = chosen.regularisation
-    if decay is None:
-        raise ArtifactMissing("no weight decay was tried", "at least one", "Set training.head.weight_decays.")
-    layers = heads[decay]
+    layers = heads[chosen.regularisation]
     if lesson.settings.refit_on_tune:
         # Tune rows get their class's weight, so that the effective prior, and the correction with it, stays.
         weight_of = dict(zip(lesson.train.class_index.tolist(), lesson.draw_weight.tolist(), strict=True))
         tune_weight = np.array([weight_of[k] for k in lesson.tune.class_index.tolist()])
         more = _viewed(store, lesson.tune, tune_weight, views)
-        layers = _head(HeadData(*map(np.concatenate, zip(train, more, strict=True))), lesson, decay)
+        layers = _head(_stacked(train, more), lesson, chosen.regularisation or 0.0)
     return Fitted(layers, {}, trials, chosen, ())
 
 
@@ -178,23 +173,25 @@ def _viewed(
     parts = []
     for done, view in enumerate(views):
         rows = len(sample.paths)
-        progress = partial(_shifted, on_progress, done * rows, len(views) * rows)
+        progress = shifted(on_progress, done * rows, len(views) * rows)
         parts.append(store.features(sample.paths, sample.image_ids, view, progress))
     count = len(views)
     return HeadData(np.concatenate(parts), np.tile(sample.class_index, count), np.tile(draw_weight, count))
 
 
-def _shifted(on_progress: OnProgress, before: int, total: int, done: int, _: int) -> None:
-    on_progress(before + done, total)
+def _stacked(above: HeadData, below: HeadData) -> HeadData:
+    return HeadData(
+        np.concatenate([above.features, below.features]),
+        np.concatenate([above.class_index, below.class_index]),
+        np.concatenate([above.draw_weight, below.draw_weight]),
+    )
 
 
 def _head(data: HeadData, lesson: Lesson, decay: float) -> tuple[Layer, ...]:
     return fit_head(data, len(lesson.classes), lesson.settings.head, decay, lesson.settings.seed)
 
 
-def _fit_from_scratch(
-    lesson: Lesson, network: Network, preprocess: Preprocess, on_progress: OnProgress
-) -> Fitted:
+def _fit_from_scratch(lesson: Lesson, network: Network, preprocess: Preprocess, on_progress: OnProgress) -> Fitted:
     data = ScratchData(
         load_sample(lesson.train, preprocess),
         lesson.train.class_index,
@@ -203,11 +200,13 @@ def _fit_from_scratch(
         lesson.tune.class_index,
     )
     trunk = network.build(lesson.settings.seed)
-    model, epochs, tune_logits = fit_scratch(
-        trunk, data, len(lesson.classes), lesson.settings.scratch, lesson.settings.objective, lesson.settings.seed, on_progress
-    )
+    model, epochs, tune_logits = fit_scratch(trunk, data, len(lesson.classes), lesson.settings, on_progress)
     trials = try_strengths(
-        tune_logits, lesson.tune.class_index, lesson.prior, lesson.settings.objective, lesson.settings.scratch.weight_decay
+        tune_logits,
+        lesson.tune.class_index,
+        lesson.prior,
+        lesson.settings.objective,
+        lesson.settings.scratch.weight_decay,
     )
     head = (model.weight.detach().numpy().copy(), model.bias.detach().numpy().copy())
     tensors = {name: np.asarray(tensor.numpy()) for name, tensor in model.trunk.state_dict().items()}

@@ -6,6 +6,7 @@ ensemble is served as two matrix products.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.parallel import OnProgress, no_progress
 from models.learning.training_settings import HeadSettings
+from models.parallel import OnProgress, no_progress
 
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -46,22 +47,19 @@ def fit_head(
     weight = torch.from_numpy(data.draw_weight.astype(np.float32))
     random = torch.Generator().manual_seed(seed)
     members = _Members(rows.shape[1], class_count, settings, random)
-    steps = -(-len(rows) // settings.batch_rows)
     optimiser = torch.optim.AdamW(members.parameters(), lr=settings.learning_rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=settings.epochs * steps + 1
-    )
-    for epoch in range(settings.epochs):
-        orders = torch.stack([torch.randperm(len(rows), generator=random) for _ in range(settings.members)])
-        for batch in orders.split(settings.batch_rows, dim=1):
-            logits = members(rows[batch], random)
-            losses = nn.functional.cross_entropy(logits.transpose(1, 2), target[batch], reduction="none")
-            optimiser.zero_grad()
-            # Each member has its own loss; the sum leaves their gradients apart.
-            (losses * weight[batch]).mean(1).sum().backward()
-            optimiser.step()
-            schedule.step()
-        on_progress(epoch + 1, settings.epochs)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps + 1)
+    batches = _batches(len(rows), settings, random)
+    for step in range(settings.steps):
+        batch = next(batches)
+        logits = members(rows[batch], random)
+        losses = nn.functional.cross_entropy(logits.transpose(1, 2), target[batch], reduction="none")
+        optimiser.zero_grad()
+        # Each member has its own loss; the sum leaves their gradients apart.
+        (losses * weight[batch]).mean(1).sum().backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        on_progress(step + 1, settings.steps)
     return members.as_layers(mean, spread)
 
 
@@ -71,6 +69,13 @@ def head_logits(features: NDArray[np.float32], layers: tuple[Layer, ...]) -> NDA
     for position, (weight, bias) in enumerate(layers):
         hidden = (np.maximum(hidden, 0) if position else hidden) @ weight.T + bias
     return np.asarray(hidden, dtype=np.float64)
+
+
+def _batches(row_count: int, settings: HeadSettings, random: torch.Generator) -> Iterator[torch.Tensor]:
+    """(E, B) row positions without end; every member goes through all rows in an order of its own."""
+    while True:
+        orders = torch.stack([torch.randperm(row_count, generator=random) for _ in range(settings.members)])
+        yield from torch.split(orders, settings.batch_rows, dim=1)
 
 
 class _Members(nn.Module):

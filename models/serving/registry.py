@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from models.artifacts.durable import storage_errors, write_durably
 from models.artifacts.records import RegistryEvent
 from models.artifacts.workspace import Workspace
-from models.errors import ArtifactMissing, SettingsError
+from models.errors import SettingsError
 from models.serving.bundle import Bundle, read_bundle
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -59,12 +59,12 @@ class Registry:
         """The champion's bundle, checked.
 
         Raises:
-            ArtifactMissing: the model has no champion.
+            SettingsError: the model has no champion.
         """
         champion = self.champion(name)
         if champion is None:
             known = ", ".join(self.names()) or "none"
-            raise ArtifactMissing(
+            raise SettingsError(
                 f"model {name} has no champion", f"a trained model (known: {known})", "Run `sortline train` first."
             )
         return read_bundle(self.bundles_dir(name) / champion.bundle)

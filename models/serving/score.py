@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pydantic import Field
@@ -19,7 +19,7 @@ from models.artifacts.tables import PREDICTIONS, encode_table, table_of
 from models.data.decode import DecodeLimits
 from models.data.listing import LISTING, file_name, listing_table
 from models.errors import ContractBroken
-from models.parallel import OnProgress, map_in_threads, no_progress, usable_cores
+from models.parallel import OnProgress, map_in_threads, no_progress, shifted, usable_cores
 from models.serving.bundle import Bundle
 from models.serving.commit import Commit, OutputStore, Plan
 from models.serving.picture_scorer import PictureScorer, Scored, top_classes
@@ -43,43 +43,52 @@ class ScoringSettings(Settings):
     top_k: int = Field(default=3, ge=1, le=100, description="Classes kept a row, best first.", title="Top k")
 
 
+class ScoreJob(NamedTuple):
+    """What is to be scored, by what, and where to."""
+
+    folder: Path
+    bundle: Bundle
+    out: Path
+    settings: ScoringSettings
+
+
+def utc_now() -> datetime:
+    """The time of this machine's clock."""
+    return datetime.now(UTC)
+
+
 def score_folder(
-    folder: Path,
-    bundle: Bundle,
-    out: Path,
-    settings: ScoringSettings,
-    run_id: str,
-    clock: Clock = lambda: datetime.now(UTC),
-    on_progress: OnProgress = no_progress,
+    job: ScoreJob, run_id: str, clock: Clock = utc_now, on_progress: OnProgress = no_progress
 ) -> ScoreSummary:
-    """What the output holds after every file of `folder` has its row.
+    """What the output holds after every file of the job's folder has its row.
 
     Files that already have a row from this bundle are left alone. Interrupted, the next call goes on where this
     one stopped.
 
     Raises:
-        OutputBusy: another run holds `out`.
-        StorageError: `out` cannot be written; committed rows stay.
+        OutputBusy: another run holds the output.
+        StorageError: the output cannot be written; committed rows stay.
     """
-    run = _Run(folder.absolute(), bundle, OutputStore(out), settings, run_id, clock)
+    run = _Run(job, run_id, clock)
     rows_scored = 0
     with run.store.hold():
         # An open plan is finished first: what an interrupted run has scored is not scored again.
-        for plan in (run.open_plan(), None):
-            plan = plan or run.new_plan()  # noqa: PLW2901 - the second turn plans what is left
-            if plan is not None:
-                rows_scored += run.execute(plan, on_progress)
-    return run.summary(rows_scored)
+        unfinished = run.open_plan()
+        if unfinished is not None:
+            rows_scored += run.execute(unfinished, on_progress)
+        rest = run.new_plan()
+        if rest is not None:
+            rows_scored += run.execute(rest, on_progress)
+        return run.summary(rows_scored)
 
 
 class _Run:
     """One call of `score_folder`."""
 
-    def __init__(
-        self, folder: Path, bundle: Bundle, store: OutputStore, settings: ScoringSettings, run_id: str, clock: Clock
-    ) -> None:
-        self.folder, self.bundle, self.store = folder, bundle, store
-        self.settings, self.run_id, self.clock = settings, run_id, clock
+    def __init__(self, job: ScoreJob, run_id: str, clock: Clock) -> None:
+        self.folder = job.folder.absolute()
+        self.bundle, self.settings, self.store = job.bundle, job.settings, OutputStore(job.out)
+        self.run_id, self.clock = run_id, clock
 
     def open_plan(self) -> Plan | None:
         """A plan of this folder and bundle that was never committed."""
@@ -120,7 +129,7 @@ class _Run:
             path = self.store.part_path(plan, shard)
             rows = inputs[start : start + plan.shard_rows]
             if not path.exists():
-                report = lambda done, start=start: on_progress(start + done, len(inputs))  # noqa: E731
+                report = shifted(on_progress, start, len(inputs))
                 self.store.write_part(path, self._score_rows(scorer, rows, plan, report))
                 scored += len(rows)
             on_progress(start + len(rows), len(inputs))
@@ -158,7 +167,7 @@ class _Run:
         }
 
     def _score_rows(
-        self, scorer: PictureScorer, rows: list[dict[str, Any]], plan: Plan, on_done: Callable[[int], None]
+        self, scorer: PictureScorer, rows: list[dict[str, Any]], plan: Plan, on_progress: OnProgress
     ) -> pa.Table:
         at = self.clock()
         found = []
@@ -166,7 +175,7 @@ class _Run:
             lambda row: self._score_entry(scorer, row), rows, threads=self.settings.threads or usable_cores()
         ):
             found.append(scored)
-            on_done(len(found))
+            on_progress(len(found), len(rows))
         stamp = {
             "model_name": self.bundle.card.name,
             "bundle_sha256": self.bundle.sha256,
@@ -190,7 +199,9 @@ class _Run:
         rows = sum(part.rows for part in parts)
         if rows != plan.rows:
             raise ContractBroken(
-                f"plan {plan.plan_id} has {rows} rows", f"{plan.rows}, one a file", "Report this; nothing was committed."
+                f"plan {plan.plan_id} has {rows} rows",
+                f"{plan.rows}, one a file",
+                "Report this; nothing was committed.",
             )
         self.store.append(
             Commit(

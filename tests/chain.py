@@ -1,0 +1,34 @@
+"""The chain's pure functions in a row, as the flow calls them, for tests that need a bundle and no Prefect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.artifacts.workspace import Workspace
+from models.data.listing import listing_table
+from models.data.resample import ResamplingSettings, plan_resampling
+from models.data.scan import ScanSettings, scan_folder
+from models.data.split import SplitSettings, assign_splits
+from models.learning.checkpoint import encode_checkpoint
+from models.learning.evaluate import evaluate_split, make_scorecard
+from models.learning.export_checkpoint import export_checkpoint
+from models.learning.fit import fit_classifier, prepare_lesson
+from models.learning.training_settings import ScratchSettings, TrainingSettings
+from models.serving.bundle import write_bundle
+from models.serving.picture_scorer import card_of
+from models.serving.registry import Registry
+
+FAST = TrainingSettings(network="convnet", scratch=ScratchSettings(epochs=6, batch_rows=16))
+
+
+def train_bundle(folder: Path, workspace: Workspace, name: str, settings: TrainingSettings = FAST) -> Path:
+    """Folder of a bundle trained on `folder`."""
+    manifest = scan_folder(folder, listing_table(folder), ScanSettings())
+    split = assign_splits(manifest, SplitSettings())
+    plan = plan_resampling(split, ResamplingSettings())
+    checkpoint = fit_classifier(prepare_lesson(folder, split, plan, settings), name, "0" * 64, workspace.features_dir)
+    onnx_bytes = export_checkpoint(encode_checkpoint(checkpoint), folder, split, workspace.features_dir)
+    evaluation = evaluate_split(folder, split, onnx_bytes)
+    card = card_of(onnx_bytes)
+    target = Registry(workspace).bundles_dir(name)
+    return write_bundle(target, onnx_bytes, card, make_scorecard(evaluation, card), evaluation)[0]

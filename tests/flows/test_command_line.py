@@ -1,0 +1,187 @@
+"""The command line as a shell meets it: exit codes, one sentence for an error, Ctrl-C, one JSON object last."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.artifacts.workspace import Workspace
+from models.serving.commit import OutputStore
+from tests.conftest import MODEL
+from tests.pictures import write_inbox, write_labelled
+
+COMMAND = [sys.executable, "-m", "flows.command_line"]
+
+
+def _sortline(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "COLUMNS": "200", **environment}
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=cwd,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_score_tells_what_became_of_every_file(champion_workspace: Workspace, tmp_path: Path) -> None:
+    inbox = write_inbox(tmp_path / "inbox", 9, damaged=True)
+    arguments = ("score", inbox, "--name", MODEL, "--out", "out", "--workspace", champion_workspace.root, "--json")
+    done = _sortline(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    answer = _json(done)
+    assert answer["files"] == answer["rows_scored"] == 15
+    assert answer["rows_by_status"] == {"ok": 9, "too_large": 1, "unreadable": 3, "unsupported": 2}
+    assert answer["drift"]["status"] == "not_enough_data"
+    again = _json(_sortline(*arguments, cwd=tmp_path))
+    assert (again["files"], again["rows_scored"]) == (15, 0)
+
+
+def test_audit_judges_and_answers_with_its_exit_code(tmp_path: Path) -> None:
+    folder = write_labelled(tmp_path / "good", {"down": 25, "side": 25})
+    done = _sortline("audit", folder, "--json", cwd=tmp_path)
+    assert (done.returncode, _json(done)["accepted"]) == (0, True), done.stderr
+    one_class = write_labelled(tmp_path / "one", {"down": 25})
+    refused = _sortline("audit", one_class, "--json", cwd=tmp_path)
+    assert (refused.returncode, _json(refused)["accepted"]) == (1, False)
+    assert "Refused by at_least_two_classes" in refused.stdout
+    knowingly = _sortline("audit", folder, "--set", "validation.min_class_rows=26", cwd=tmp_path)
+    assert knowingly.returncode == 1
+
+
+def test_models_and_doctor_answer(champion_workspace: Workspace, tmp_path: Path) -> None:
+    place = ("--workspace", champion_workspace.root, "--json")
+    listed = _json(_sortline("models", "list", *place, cwd=tmp_path))["models"]
+    assert [row["name"] for row in listed] == [MODEL]
+    shown = _json(_sortline("models", "show", MODEL, *place, cwd=tmp_path))
+    assert shown["bundle_sha256"].startswith(listed[0]["champion"])
+    assert shown["card"]["classes"] == ["down", "round", "side"]
+    doctor = _sortline("doctor", *place, cwd=tmp_path)
+    assert doctor.returncode == 0, doctor.stdout
+    assert {c["name"] for c in _json(doctor)["checks"]} >= {"decoder self-test", "disk", "cores"}
+
+
+@pytest.fixture
+def places(tmp_path: Path, champion_workspace: Workspace) -> dict[str, Path]:
+    """Folders and files that are used in a wrong way."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts" / "a").mkdir(parents=True)
+    (tmp_path / "texts" / "a" / "notes.txt").write_text("no picture")
+    (tmp_path / "file").write_text("")
+    one_class = write_labelled(tmp_path / "one_class", {"down": 25})
+    good = write_labelled(tmp_path / "good", {"down": 25, "side": 25})
+    names = {name: tmp_path / name for name in ("empty", "texts", "file", "nowhere")}
+    return {**names, "one_class": one_class, "good": good, "workspace": champion_workspace.root}
+
+
+WRONG_USE = [
+    ("train {nowhere} --name m", 2, "nowhere does not exist. Expected a folder of pictures"),
+    ("train {file} --name m", 2, "file is a file. Expected a folder of pictures"),
+    ("train {good} --name M!", 2, "Expected a-z, 0-9 and dashes"),
+    ("train {good} --name m --set training.epoks=3", 2, "training.epoks is unknown"),
+    ("train {good} --name m --set split.test_share=2", 2, "split.test_share: Input should be less than 0.5"),
+    ("train {good} --name m --workspace {file}/w", 74, "could not be made"),
+    ("audit {empty}", 1, "holds no picture that decodes (0 files of any kind)"),
+    ("audit {texts}", 1, "holds no picture that decodes (1 files of any kind)"),
+    ("audit {nowhere}", 2, "does not exist"),
+    ("score {good} --name unknown --out out", 2, "model unknown has no champion"),
+    ("score {nowhere} --name shapes --out out --workspace {workspace}", 2, "does not exist"),
+    ("score {good} --name shapes --out {file}/out --workspace {workspace}", 74, "could not be made"),
+    ("models show unknown", 2, "model unknown has no champion"),
+    ("demo --set training.network=resnet --workspace {file}/w", 74, "could not be made"),
+]
+
+
+@pytest.mark.parametrize(("line", "code", "text"), WRONG_USE, ids=[case[0] for case in WRONG_USE])
+def test_wrong_use_gets_one_sentence_and_the_right_code(
+    places: dict[str, Path], tmp_path: Path, line: str, code: int, text: str
+) -> None:
+    done = _sortline(*line.format(**places).split(), cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    sentence = done.stderr.strip()
+    assert text in sentence
+    assert sentence.count("\n") == 0
+    assert sentence.startswith("sortline: ")
+    assert "Expected" in sentence
+
+
+@pytest.mark.usefixtures("prefect_backend")
+@pytest.mark.parametrize(
+    ("folder", "extra", "text"),
+    [
+        ("empty", (), "holds no picture that decodes"),
+        ("one_class", (), "at_least_two_classes failed: 1.0 (at least 2)"),
+        ("good", ("--set", "training.network=resnet"), "network resnet is unknown. Expected one of convnet,"),
+    ],
+)
+def test_training_on_the_wrong_thing_is_refused_in_one_sentence(
+    places: dict[str, Path], tmp_path: Path, folder: str, extra: tuple[str, ...], text: str
+) -> None:
+    from prefect.settings import PREFECT_API_URL
+
+    done = _sortline(
+        "train", places[folder], "--name", "m", *extra, cwd=tmp_path, PREFECT_API_URL=str(PREFECT_API_URL.value())
+    )
+    assert done.returncode in (1, 2), done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stderr.startswith("sortline: ")
+    assert text in done.stderr
+    assert done.stderr.strip().count("\n") == 0
+
+
+def test_unexpected_error_keeps_its_traceback_in_a_file(champion_workspace: Workspace, tmp_path: Path) -> None:
+    copy = shutil.copytree(champion_workspace.root, tmp_path / "workspace")
+    (copy / "models" / MODEL / "champion.json").write_text("{}")
+    done = _sortline("models", "list", "--workspace", copy, cwd=tmp_path)
+    assert done.returncode == 70
+    assert "Traceback" not in done.stderr
+    (kept,) = (copy / "crashes").iterdir()
+    assert str(kept) in done.stderr
+    assert "Traceback" in kept.read_text()
+
+
+def test_ctrl_c_leaves_nothing_broken_and_the_next_run_goes_on(champion_workspace: Workspace, tmp_path: Path) -> None:
+    inbox = write_inbox(tmp_path / "inbox", 1, damaged=False)
+    data = (inbox / "picture-0000.png").read_bytes()
+    for k in range(4000):
+        (inbox / f"copy-{k:05}.png").write_bytes(data)
+    arguments = ["score", str(inbox), "--name", MODEL, "--out", "out", "--workspace", str(champion_workspace.root)]
+    command = [*COMMAND, *arguments, "--set", "scoring.shard_rows=50", "--json"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        while run.poll() is None and not list((tmp_path / "out").rglob("part-*.parquet")):
+            time.sleep(0.01)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert "Run the same command again to go on" in said
+    assert "Traceback" not in said
+    finished = len(list((tmp_path / "out").rglob("part-*.parquet")))
+    assert 0 < finished < 81
+    assert OutputStore(tmp_path / "out").read().num_rows == 0, "nothing is acknowledged before its plan is whole"
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+    answer = _json(done)
+    assert answer["files"] == 4001
+    assert answer["rows_scored"] <= 4001 - 50 * finished
+    counts = Counter(OutputStore(tmp_path / "out").read()["path"].to_pylist())
+    assert len(counts) == 4001
+    assert set(counts.values()) == {1}

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.artifacts.records import Finding, Scorecard, Verdict
+from models.errors import GateFailed
+from models.learning.metrics import score_predictions
+from validation.gates import Comparison, GateSettings, judge_candidate, paired_difference
+from validation.verdicts import describe_finding, require_accepted
+
+TRUE = np.repeat([0, 1], 50)
+
+
+def _scorecard(predicted: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Scorecard:
+    probabilities = np.where(np.arange(2) == predicted[:, None], 0.9, 0.1)
+    scores = score_predictions(TRUE, probabilities, ("a", "b"), seed=0)
+    return Scorecard(
+        model_name="m",
+        split="test",
+        classes=("a", "b"),
+        served=scores,
+        uncorrected=scores,
+        slices=(),
+        reliability=(),
+        worst_mistakes=(),
+    )
+
+
+def _flip(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Predictions with `count` mistakes in each class."""
+    predicted = TRUE.copy()
+    predicted[:count], predicted[50 : 50 + count] = 1, 0
+    return predicted
+
+
+GOOD, WORSE, GUESS = _flip(5), _flip(15), _flip(25)
+
+
+def _outcomes(verdict: Verdict) -> dict[str, str]:
+    return {finding.rule: finding.outcome for finding in verdict.findings}
+
+
+def test_cold_start_accepts_what_beats_guessing() -> None:
+    verdict = judge_candidate(_scorecard(GOOD), None, None, GateSettings())
+    assert verdict.is_accepted
+    assert "not_worse_than_champion" not in _outcomes(verdict)
+
+
+def test_guessing_is_refused_with_value_and_limit() -> None:
+    verdict = judge_candidate(_scorecard(GUESS), None, None, GateSettings())
+    with pytest.raises(GateFailed, match=r"better_than_guessing failed: balanced accuracy 0\.500, .* above 0\.500"):
+        require_accepted(verdict)
+
+
+@pytest.mark.parametrize(("limit", "outcome"), [(0.9, "passed"), (0.901, "failed")])
+def test_absolute_limit_at_its_boundary(limit: float, outcome: str) -> None:
+    verdict = judge_candidate(_scorecard(GOOD), None, None, GateSettings(min_macro_f1=limit))
+    assert _outcomes(verdict)["macro_f1_reached"] == outcome
+
+
+def test_candidate_worse_than_the_champion_is_refused_and_an_equal_one_is_not() -> None:
+    champion = _scorecard(GOOD)
+    worse = judge_candidate(_scorecard(WORSE), champion, Comparison(TRUE, WORSE, GOOD), GateSettings())
+    assert _outcomes(worse)["not_worse_than_champion"] == "failed"
+    equal = judge_candidate(_scorecard(GOOD), champion, Comparison(TRUE, GOOD, GOOD), GateSettings())
+    assert equal.is_accepted
+
+
+def test_champion_that_cannot_be_compared_blocks_as_unknown() -> None:
+    verdict = judge_candidate(_scorecard(GOOD), _scorecard(GOOD), None, GateSettings())
+    assert _outcomes(verdict)["not_worse_than_champion"] == "unknown"
+    assert not verdict.is_accepted
+
+
+def test_small_class_warns_and_does_not_block() -> None:
+    verdict = judge_candidate(_scorecard(GOOD), None, None, GateSettings(min_class_rows=51))
+    assert _outcomes(verdict)["classes_are_judged_on_enough"] == "failed"
+    assert verdict.is_accepted
+
+
+def test_paired_difference_is_the_gain_of_balanced_accuracy() -> None:
+    gain = paired_difference(Comparison(TRUE, GOOD, WORSE))
+    assert gain.value == pytest.approx(0.2)
+    assert 0.1 < gain.low < 0.2 < gain.high < 0.3
+
+
+def test_no_finding_at_all_is_no_acceptance() -> None:
+    with pytest.raises(GateFailed, match="no rule was asked"):
+        require_accepted(Verdict(subject="manifest", findings=()))
+
+
+def test_finding_in_one_line() -> None:
+    finding = Finding(
+        rule="r", severity="critical", outcome="failed", observed="2", limit="at most 1", items=("a", "b", "c", "d")
+    )
+    assert describe_finding(finding) == "r failed: 2 (at most 1, first: a, b, c)"

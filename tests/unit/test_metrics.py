@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn import metrics as oracle
+
+from models.artifacts.records import Trial
+from models.errors import ShapeError
+from models.learning.correction import best_trial, log_offset, try_strengths, without_offset
+from models.learning.metrics import (
+    calibration_error,
+    confusion_counts,
+    objective_value,
+    reliability_bins,
+    resampled_confusions,
+    score_predictions,
+)
+
+
+@st.composite
+def predictions(draw: st.DrawFn) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    classes, rows = draw(st.integers(2, 5)), draw(st.integers(5, 60))
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    true_index = np.concatenate([np.arange(classes), rng.integers(0, classes, rows)])
+    return true_index, rng.dirichlet(np.ones(classes), len(true_index))
+
+
+@settings(deadline=None, max_examples=60)
+@given(predictions())
+def test_numbers_equal_those_of_scikit_learn(case: tuple[NDArray[np.int64], NDArray[np.float64]]) -> None:
+    true_index, probabilities = case
+    classes = tuple(map(str, range(probabilities.shape[1])))
+    predicted = probabilities.argmax(1)
+    scores = score_predictions(true_index, probabilities, classes, seed=0)
+    assert np.array_equal(scores.confusion, oracle.confusion_matrix(true_index, predicted, labels=range(len(classes))))
+    macro = oracle.f1_score(true_index, predicted, average="macro", labels=range(len(classes)), zero_division=0)
+    assert scores.macro_f1.value == pytest.approx(macro, abs=1e-9)
+    assert scores.accuracy.value == pytest.approx(oracle.accuracy_score(true_index, predicted), abs=1e-9)
+    balanced = oracle.balanced_accuracy_score(true_index, predicted)
+    assert scores.balanced_accuracy.value == pytest.approx(balanced, abs=1e-9)
+    assert scores.log_loss == pytest.approx(oracle.log_loss(true_index, probabilities), abs=1e-9)
+    precision, recall, f1, support = oracle.precision_recall_fscore_support(
+        true_index, predicted, labels=range(len(classes)), zero_division=0
+    )
+    assert [c.recall for c in scores.per_class] == pytest.approx(recall.tolist(), abs=1e-9)
+    assert [c.precision or 0.0 for c in scores.per_class] == pytest.approx(precision.tolist(), abs=1e-9)
+    assert [c.f1 for c in scores.per_class] == pytest.approx(f1.tolist(), abs=1e-9)
+    assert [c.support for c in scores.per_class] == support.tolist()
+
+
+def test_interval_surrounds_the_value_and_narrows_with_rows() -> None:
+    small, large = np.array([[8, 2], [3, 7]]), np.array([[800, 200], [300, 700]])
+    widths = []
+    for confusion in (small, large):
+        samples = objective_value(resampled_confusions(confusion, np.random.default_rng(0)), "balanced_accuracy")
+        low, high = np.quantile(samples, [0.025, 0.975])
+        assert low < 0.75 < high
+        widths.append(high - low)
+    # The standard error falls with the root of the rows: a hundredfold gives about a tenth.
+    assert widths[1] / widths[0] == pytest.approx(0.1, abs=0.03)
+
+
+def test_bootstrap_keeps_the_rows_of_each_class() -> None:
+    confusion = np.array([[5, 1, 0], [0, 0, 0], [2, 2, 2]])
+    samples = resampled_confusions(confusion, np.random.default_rng(0), rounds=50)
+    assert (samples.sum(-1) == confusion.sum(-1)).all()
+
+
+def test_calibration_error_worked_out_by_hand() -> None:
+    # Four rows at 0.9 of which two are right, four at 0.6 of which three are: (4*.4 + 4*.15) / 8
+    probabilities = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 4)
+    true_index = np.array([0, 0, 1, 1, 0, 0, 0, 1])
+    assert calibration_error(reliability_bins(true_index, probabilities)) == pytest.approx(0.275)
+
+
+@pytest.mark.parametrize(("true", "predicted"), [([0, 1], [0]), ([0, 2], [0, 1]), ([0, -1], [0, 1])])
+def test_pairs_that_do_not_fit_are_refused(true: list[int], predicted: list[int]) -> None:
+    with pytest.raises(ShapeError, match=r"all in 0\.\.1"):
+        confusion_counts(np.array(true), np.array(predicted), 2)
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.5, 1.0]))
+def test_offset_is_taken_back_exactly(seed: int, strength: float) -> None:
+    rng = np.random.default_rng(seed)
+    prior, logits = rng.dirichlet(np.ones(4)) + 0.01, rng.normal(size=(6, 4))
+    offset = log_offset(prior / prior.sum(), strength)
+
+    def softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        powers = np.exp(values - values.max(1, keepdims=True))
+        return np.asarray(powers / powers.sum(1, keepdims=True))
+
+    assert without_offset(softmax(logits + offset), offset) == pytest.approx(softmax(logits))
+
+
+def test_full_strength_makes_up_for_the_prior() -> None:
+    # Both classes look alike; the prior alone decides, and full correction takes it back to a tie.
+    assert np.log([0.9, 0.1]) + log_offset(np.array([0.9, 0.1]), 1.0) == pytest.approx([-1.203973, -1.203973])
+
+
+def test_strength_that_is_steadily_good_beats_one_lucky_trial() -> None:
+    def trial(decay: float, strength: float, objective: float) -> Trial:
+        return Trial(regularisation=decay, correction_strength=strength, objective=objective)
+
+    trials = [trial(1, 0.0, 0.60), trial(2, 0.0, 0.61), trial(1, 0.5, 0.62), trial(2, 0.5, 0.50)]
+    assert best_trial(trials) == trial(2, 0.0, 0.61)
+    assert best_trial([trial(1, 0.0, 0.5), trial(1, 0.5, 0.5)]).correction_strength == 0.0
+
+
+def test_trials_cover_every_strength_and_prefer_rare_classes_as_it_grows() -> None:
+    logits = np.log(np.array([[0.6, 0.4]] * 10))
+    trials = try_strengths(logits, np.array([0] * 5 + [1] * 5), np.array([0.9, 0.1]), "balanced_accuracy", None)
+    assert [t.correction_strength for t in trials] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert {t.objective for t in trials} == {0.5}

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from models.artifacts.records import Finding, Mistake, Verdict
+from models.artifacts.tables import MANIFEST, SPLIT, table_of
+from models.reports.run_report import RunRecords, render_report
+from models.serving.bundle import Bundle
+
+NASTY = "<img src=x onerror=alert(1)>{{7*7}}.png"
+
+
+class _Elements(HTMLParser):
+    """Names of elements, and every address that a browser would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+
+@pytest.fixture
+def page(champion: Bundle, tmp_path: Path) -> str:
+    finding = Finding(rule="r", severity="info", outcome="failed", observed="1", limit="0", items=(NASTY,))
+    mistake = Mistake(path=NASTY, label="down", predicted="side", score=0.987)
+    rows = [{"path": NASTY, "label": "down", "status": "ok", "split": "train"}]
+    return render_report(
+        RunRecords(
+            folder=tmp_path,
+            card=champion.card,
+            scorecard=champion.scorecard.model_copy(update={"worst_mistakes": (mistake,)}),
+            manifest=table_of(rows, MANIFEST),
+            split=table_of(rows, SPLIT),
+            data_verdict=Verdict(subject="manifest", findings=(finding,)),
+            gate_verdict=Verdict(subject="candidate", findings=(finding,)),
+        )
+    )
+
+
+def test_page_asks_nobody_for_anything_and_runs_nothing(page: str) -> None:
+    elements = _Elements()
+    elements.feed(page)
+    assert not elements.names & {"script", "iframe", "link", "object", "embed", "form"}
+    assert all(address == "" or address.startswith("data:image/jpeg;base64,") for address in elements.addresses)
+    assert "default-src 'none'" in page
+
+
+def test_names_from_outside_are_shown_as_they_are(page: str) -> None:
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;{{7*7}}.png" in page
+
+
+def test_numbers_on_the_page_are_those_of_the_scorecard(page: str, champion: Bundle) -> None:
+    for scores in (champion.scorecard.served, champion.scorecard.uncorrected):
+        for interval in (scores.macro_f1, scores.balanced_accuracy, scores.accuracy):
+            assert f"{interval.value:.3f}" in page
+    for row in champion.scorecard.served.confusion:
+        for count in row:
+            assert f">{count}</td>" in page
+    assert "is down, got side at 0.987" in page
