@@ -45,7 +45,9 @@ lock:
 
 bench: setup
 	$(BIN)/python -m benchmarks.demo_times
+	$(BIN)/python -m benchmarks.session
 	$(BIN)/python -m benchmarks.heads
+	$(BIN)/python -m benchmarks.tables
 
 clean:
 	rm -rf .venv .venv-lock build dist *.egg-info workspace

@@ -1,4 +1,4 @@
-"""Pictures that tests make themselves: classes that a small network tells apart, and files that nothing should trip over."""
+"""Pictures that tests make themselves: classes a small network tells apart, and files nothing should trip over."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def write_inbox(root: Path, count: int, *, damaged: bool, seed: int = 1) -> Path
 def encode(picture: Image.Image, kind: str, **options: object) -> bytes:
     """Bytes of a picture in a format."""
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)  # type: ignore[arg-type]
+    picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 

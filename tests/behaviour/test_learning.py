@@ -36,7 +36,8 @@ def _digits_with_a_long_tail(imbalance_ratio: float, seed: int) -> tuple[HeadDat
 
 
 def test_full_correction_lifts_macro_recall_on_a_long_tail() -> None:
-    plain, corrected = [], []
+    plain: list[float] = []
+    corrected: list[float] = []
     for seed in range(3):
         data, held, label = _digits_with_a_long_tail(50, seed)
         layers = fit_head(data, 10, HeadSettings(), 0.3, seed)

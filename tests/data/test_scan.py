@@ -50,7 +50,7 @@ def test_folder_without_a_picture_is_refused(tmp_path: Path) -> None:
 def test_slices_without_a_path_column_are_refused(tmp_path: Path) -> None:
     folder = write_labelled(tmp_path / "f", {"down": 1})
     (folder / "slices.csv").write_text("file,camera\na,b\n")
-    with pytest.raises(DataError, match="has columns file, camera. Expected a column `path`"):
+    with pytest.raises(DataError, match=r"has columns file, camera\. Expected a column `path`"):
         scan_folder(folder, listing_table(folder), ScanSettings())
 
 

@@ -71,15 +71,14 @@ def test_deployment_loads_and_its_form_explains_every_field(deployment: dict[str
     module, _, name = deployment["entrypoint"].rpartition(".")
     flow = getattr(importlib.import_module(module), name)
     schema = parameter_schema(flow).model_dump()
+    definitions = schema["definitions"]
+    objects = [entry for entry in definitions.values() if entry.get("type") == "object"]
     assert deployment["description"]
-    for field in schema["properties"].values():
-        assert field.get("description"), field
-    for definition in schema["definitions"].values():
-        if definition.get("type") == "object":
-            assert definition.get("additionalProperties") is False or definition["title"] == "Workspace"
-            for field in definition["properties"].values():
-                assert field.get("title"), field
-                assert field.get("description"), field
+    for field in [f for entry in (schema, *objects) for f in entry["properties"].values()]:
+        shown = definitions[field["$ref"].rsplit("/", 1)[1]] if "$ref" in field else field
+        assert field.get("title"), field
+        assert shown.get("description"), field
+    assert all(entry["additionalProperties"] is False for entry in objects), "unknown keys are refused"
 
 
 def test_no_module_hides_one_of_the_standard_library() -> None:
@@ -124,5 +123,6 @@ def test_lock_names_one_version_of_everything_that_is_asked_for() -> None:
 
 
 def test_command_line_imports_neither_prefect_nor_torch_to_score() -> None:
-    code = "import sys, flows.command_line, models.serving.score; print([m for m in ('prefect', 'torch', 'great_expectations', 'pandas') if m in sys.modules])"
+    heavy = ("prefect", "torch", "great_expectations", "pandas")
+    code = f"import sys, flows.command_line, models.serving.score; print([m for m in {heavy} if m in sys.modules])"
     assert _run(sys.executable, "-c", code, cwd=ROOT).stdout.strip() == "[]"

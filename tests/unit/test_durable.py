@@ -29,7 +29,7 @@ def test_exclusive_write_keeps_what_is_there(tmp_path: Path) -> None:
 
 def test_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageError, match="file.*could not be made: .*Free space") as error:
+    with pytest.raises(StorageError, match=r"file.*could not be made: .*Free space") as error:
         Workspace.open(tmp_path / "file" / "workspace")
     assert error.value.exit_code == 74
 

@@ -53,7 +53,7 @@ def test_name_that_is_not_utf8_keeps_its_bytes(tmp_path: Path) -> None:
 
 def test_folder_that_is_none_is_wrong_use(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(SettingsError, match="is a file. Expected a folder of pictures"):
+    with pytest.raises(SettingsError, match=r"is a file\. Expected a folder of pictures"):
         require_folder(tmp_path / "file")
     with pytest.raises(SettingsError, match="does not exist"):
         require_folder(tmp_path / "nowhere")

@@ -68,7 +68,7 @@ def test_files_in_equals_rows_out_and_bad_files_change_no_good_one(champion: Bun
 def test_answers_do_not_depend_on_threads_or_shards(champion: Bundle, tmp_path: Path, other: dict[str, int]) -> None:
     inbox = write_inbox(tmp_path / "inbox", 12, damaged=True)
     _score(inbox, champion, tmp_path / "a")
-    _score(inbox, champion, tmp_path / "b", ScoringSettings(**other))  # type: ignore[arg-type]
+    _score(inbox, champion, tmp_path / "b", ScoringSettings(**other))
     assert _answers(tmp_path / "a") == _answers(tmp_path / "b")
 
 

@@ -1,0 +1,40 @@
+"""One result file a benchmark: figures, n, versions, machine, date."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from models.parallel import usable_cores
+from models.version import __version__
+
+RESULTS = Path(__file__).parent / "results"
+_PACKAGES = ("torch", "onnxruntime", "prefect", "numpy", "pillow", "scikit-learn")
+
+
+def write_result(name: str, n: int, figures: dict[str, Any]) -> Path:
+    """Path of `benchmarks/results/NAME.json` after writing it."""
+    record = {
+        "name": name,
+        "n": n,
+        "figures": figures,
+        "versions": {"sortline": __version__, **{p: importlib.metadata.version(p) for p in _PACKAGES}},
+        "machine": f"{usable_cores()} cores, {platform.machine()}, {_processor()}",
+        "python": platform.python_version(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+    path = RESULTS / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    return path
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return "unknown processor"
