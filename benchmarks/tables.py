@@ -32,8 +32,8 @@ def _demo_table(record: dict[str, Any]) -> str:
     bad = sum(v for k, v in figures["inbox_rows_by_status"].items() if k != "ok")
     seconds = f"{figures['first_run_s']:.0f} s, then {figures['second_run_s']:.0f} s"
     lines = [
-        f"`sortline demo`, ELPV solar cells, four classes (IR 14), {figures['test_rows']} test pictures, 95 % intervals; "
-        f"{record['machine']}, {record['date']}:",
+        f"`sortline demo`, ELPV solar cells, four classes (IR 14), {figures['test_rows']} test pictures, "
+        f"95 % intervals; {record['machine']}, {record['date']}:",
         "",
         "| learner | macro-F1 | balanced accuracy | accuracy | whole demo, then again |",
         "|---|---|---|---|---|",
@@ -50,9 +50,9 @@ def _demo_table(record: dict[str, Any]) -> str:
 def _session_line(record: dict[str, Any]) -> str:
     figures = record["figures"]
     return (
-        f"Default trunk at 224 px, median of {record['n']}: ONNX Runtime {figures['one_per_s']:.0f} pictures/s one a call, "
-        f"{figures['blocks_of_16_per_s']:.0f} in blocks of 16 (ratio {figures['one_over_blocks']}), eager torch "
-        f"{figures['eager_torch_per_s']:.0f} (ratio {figures['one_over_eager_torch']})."
+        f"Default trunk at 224 px, median of {record['n']}: ONNX Runtime {figures['one_per_s']:.0f} pictures/s one a "
+        f"call, {figures['blocks_of_16_per_s']:.0f} in blocks of 16 (ratio {figures['one_over_blocks']}), "
+        f"eager torch {figures['eager_torch_per_s']:.0f} (ratio {figures['one_over_eager_torch']})."
     )
 
 

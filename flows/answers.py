@@ -11,7 +11,7 @@ from flows.terminal import say, show_table
 from models.artifacts.records import DriftReport, Interval, Scorecard, ScoreSummary, Verdict
 from models.artifacts.ref import ArtifactRef, read_record
 from models.artifacts.workspace import Workspace
-from models.data.listing import require_folder
+from models.data.listing import require_apart, require_folder
 from models.serving.registry import Registry, check_name
 from models.settings import Settings, parse_settings
 
@@ -22,10 +22,11 @@ Answer = dict[str, Any]
 ProgressSink = Callable[[str, int, int], None]
 
 
-def groups_of(names: Mapping[str, type[Settings]], folder: Path, assignments: list[str]) -> Answer:
-    """Settings of a command that reads a folder; both are checked before anything runs."""
+def groups_of(names: Mapping[str, type[Settings]], folder: Path, place: Path, assignments: list[str]) -> Answer:
+    """Settings of a command that reads `folder` and writes to `place`; all are checked before anything runs."""
     parsed = parse_settings(names, assignments)
     require_folder(folder)
+    require_apart(folder, place)
     return parsed
 
 

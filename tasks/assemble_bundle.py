@@ -14,7 +14,7 @@ from models.serving.registry import Registry
 from tasks.caching import SEALED
 
 
-@task(name="assemble-bundle", cache_policy=SEALED, persist_result=True)
+@task(name="assemble-bundle", cache_policy=SEALED, persist_result=True, result_serializer="json")
 def assemble_bundle(
     model: ArtifactRef, scorecard: ArtifactRef, evaluation: ArtifactRef, workspace: Workspace
 ) -> ArtifactRef:

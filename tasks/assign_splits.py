@@ -11,7 +11,7 @@ from models.data import split
 from tasks.caching import SEALED
 
 
-@task(name="assign-splits", cache_policy=SEALED, persist_result=True)
+@task(name="assign-splits", cache_policy=SEALED, persist_result=True, result_serializer="json")
 def assign_splits(manifest: ArtifactRef, settings: split.SplitSettings, workspace: Workspace) -> ArtifactRef:
     """Split of the readable, labelled pictures into train, tune and test."""
     table = split.assign_splits(decode_table(open_checked(manifest), MANIFEST), settings)

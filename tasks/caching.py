@@ -9,13 +9,14 @@ from typing import Any
 
 from prefect.cache_policies import INPUTS, TASK_SOURCE, CachePolicy
 from prefect.context import TaskRunContext
+from prefect.settings import get_current_settings
 from pydantic import ValidationError
 
 from models.artifacts.ref import ArtifactRef
 from models.version import __version__
 
-# Where a thing lies is no part of what it says; its digest is.
-_NOT_IDENTITY = ("workspace", "folder", "report")
+# Where pictures lie is no part of what they are; the listing's and the split's digests are.
+_NOT_IDENTITY = ("folder",)
 
 
 @dataclass
@@ -41,7 +42,9 @@ class SealedInputs(CachePolicy):
             TASK_SOURCE.compute_key(task_ctx, identity, flow_parameters),
         ]
         key = "-".join(part for part in parts if part)
-        _forget_broken(inputs["workspace"].cache_dir / key)
+        storage = get_current_settings().results.local_storage_path
+        if storage is not None:
+            _forget_broken(Path(storage) / key)
         return key
 
 

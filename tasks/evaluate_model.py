@@ -14,7 +14,7 @@ from tasks.caching import SEALED
 from tasks.progress import progress_of
 
 
-@task(name="evaluate-model", cache_policy=SEALED, persist_result=True)
+@task(name="evaluate-model", cache_policy=SEALED, persist_result=True, result_serializer="json")
 def evaluate_model(folder: Path, model: ArtifactRef, split: ArtifactRef, workspace: Workspace) -> ArtifactRef:
     """What the exported model says of each test picture, through the scoring loader."""
     rows = decode_table(open_checked(split), SPLIT)

@@ -12,7 +12,7 @@ from models.artifacts.workspace import Workspace
 from tasks.caching import SEALED
 
 
-@task(name="export-model", cache_policy=SEALED, persist_result=True)
+@task(name="export-model", cache_policy=SEALED, persist_result=True, result_serializer="json")
 def export_model(folder: Path, checkpoint: ArtifactRef, split: ArtifactRef, workspace: Workspace) -> ArtifactRef:
     """ONNX file of a checkpoint, checked against it on real pictures."""
     from models.learning import export_checkpoint  # torch takes seconds to import

@@ -14,7 +14,7 @@ from tasks.caching import SEALED
 from tasks.progress import progress_of
 
 
-@task(name="fit-classifier", cache_policy=SEALED, persist_result=True)
+@task(name="fit-classifier", cache_policy=SEALED, persist_result=True, result_serializer="json")
 def fit_classifier(
     name: str, folder: Path, split: ArtifactRef, plan: ArtifactRef, settings: TrainingSettings, workspace: Workspace
 ) -> ArtifactRef:

@@ -11,7 +11,7 @@ from tasks.caching import SEALED
 from validation import suites
 
 
-@task(name="judge-manifest", cache_policy=SEALED, persist_result=True)
+@task(name="judge-manifest", cache_policy=SEALED, persist_result=True, result_serializer="json")
 def judge_manifest(manifest: ArtifactRef, settings: suites.ValidationSettings, workspace: Workspace) -> ArtifactRef:
     """Verdict of every rule on a manifest."""
     verdict = suites.judge_manifest(decode_table(open_checked(manifest), MANIFEST), settings)

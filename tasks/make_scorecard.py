@@ -12,7 +12,7 @@ from models.serving.picture_scorer import card_of
 from tasks.caching import SEALED
 
 
-@task(name="make-scorecard", cache_policy=SEALED, persist_result=True)
+@task(name="make-scorecard", cache_policy=SEALED, persist_result=True, result_serializer="json")
 def make_scorecard(evaluation: ArtifactRef, model: ArtifactRef, workspace: Workspace) -> ArtifactRef:
     """Scorecard of a model on the test split."""
     rows = decode_table(open_checked(evaluation), EVALUATION)

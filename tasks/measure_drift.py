@@ -12,7 +12,7 @@ from models.serving.registry import Registry
 from tasks.caching import SEALED
 
 
-@task(name="measure-drift", cache_policy=SEALED, persist_result=True)
+@task(name="measure-drift", cache_policy=SEALED, persist_result=True, result_serializer="json")
 def measure_drift(summary: ArtifactRef, settings: drift.DriftSettings, workspace: Workspace) -> ArtifactRef:
     """Drift report of the last plan that was committed."""
     scored = read_record(summary, ScoreSummary)

@@ -11,7 +11,7 @@ from models.data import resample
 from tasks.caching import SEALED
 
 
-@task(name="plan-resampling", cache_policy=SEALED, persist_result=True)
+@task(name="plan-resampling", cache_policy=SEALED, persist_result=True, result_serializer="json")
 def plan_resampling(split: ArtifactRef, settings: resample.ResamplingSettings, workspace: Workspace) -> ArtifactRef:
     """Resample plan of the training rows."""
     plan = resample.plan_resampling(decode_table(open_checked(split), SPLIT), settings)

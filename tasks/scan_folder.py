@@ -15,7 +15,7 @@ from tasks.caching import SEALED
 from tasks.progress import progress_of
 
 
-@task(name="scan-folder", cache_policy=SEALED, persist_result=True)
+@task(name="scan-folder", cache_policy=SEALED, persist_result=True, result_serializer="json")
 def scan_folder(folder: Path, listing: ArtifactRef, settings: scan.ScanSettings, workspace: Workspace) -> ArtifactRef:
     """Manifest of a listed folder, one row a file."""
     entries = decode_table(open_checked(listing), LISTING)

@@ -57,6 +57,20 @@ def require_folder(folder: Path) -> Path:
         return folder.absolute()
 
 
+def require_apart(folder: Path, place: Path) -> None:
+    """Refuses a place for Sortline's own files inside the folder that it reads.
+
+    Raises:
+        SettingsError: what is written there would be found as new files by the next run.
+    """
+    if place.absolute().is_relative_to(folder.absolute()):
+        raise SettingsError(
+            f"{place} lies inside the folder of pictures {folder}",
+            "a place of its own for what Sortline writes",
+            "Choose another --workspace or --out.",
+        )
+
+
 def list_entries(folder: Path) -> Iterator[Entry]:
     """Every file below `folder`, sorted by name inside each folder."""
     return _walk(str(folder), "")

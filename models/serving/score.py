@@ -17,7 +17,7 @@ from pydantic import Field
 from models.artifacts.records import ScoreSummary
 from models.artifacts.tables import PREDICTIONS, encode_table, table_of
 from models.data.decode import DecodeLimits
-from models.data.listing import LISTING, file_name, listing_table
+from models.data.listing import LISTING, file_name, listing_table, require_apart
 from models.errors import ContractBroken
 from models.parallel import OnProgress, map_in_threads, no_progress, shifted, usable_cores
 from models.serving.bundle import Bundle
@@ -66,9 +66,11 @@ def score_folder(
     one stopped.
 
     Raises:
+        SettingsError: the output lies inside the folder.
         OutputBusy: another run holds the output.
         StorageError: the output cannot be written; committed rows stay.
     """
+    require_apart(job.folder, job.out)
     run = _Run(job, run_id, clock)
     rows_scored = 0
     with run.store.hold():

@@ -14,7 +14,6 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from flows.audit_folder import audit_folder
-from flows.prefect_environment import prepare_prefect
 from flows.score_folder import score_folder
 from flows.train_classifier import train_classifier
 from models.artifacts.records import DriftReport, Scorecard, ScoreSummary
@@ -44,20 +43,14 @@ TASKS_OF_A_RUN = len(CACHED_TASKS) + len(UNCACHED_TASKS)
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.setenv("PREFECT_LOCAL_STORAGE_PATH", "")
-    place = Workspace.open(tmp_path / "workspace")
-    prepare_prefect(place)
-    return place
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.open(tmp_path / "workspace")
 
 
 def _train(folder: Path, workspace: Workspace, **settings: object) -> State[RunRefs]:
-    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
-
-    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: workspace.cache_dir}):
-        state: State[RunRefs] = train_classifier(
-            folder, "shapes", workspace.root, training=FAST, return_state=True, **settings
-        )
+    state: State[RunRefs] = train_classifier(
+        folder, "shapes", workspace.root, training=FAST, return_state=True, **settings
+    )
     return state
 
 

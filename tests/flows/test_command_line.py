@@ -106,6 +106,8 @@ WRONG_USE = [
     ("score {good} --name unknown --out out", 2, "model unknown has no champion"),
     ("score {nowhere} --name shapes --out out --workspace {workspace}", 2, "does not exist"),
     ("score {good} --name shapes --out {file}/out --workspace {workspace}", 74, "could not be made"),
+    ("train {good} --name m --workspace {good}/w", 2, "lies inside the folder of pictures"),
+    ("score {good} --name shapes --out {good}/out --workspace {workspace}", 2, "lies inside the folder of pictures"),
     ("models show unknown", 2, "model unknown has no champion"),
     ("demo --set training.network=resnet --workspace {file}/w", 74, "could not be made"),
 ]
