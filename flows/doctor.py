@@ -15,13 +15,13 @@ import numpy as np
 import onnxruntime as ort
 from PIL import Image
 
+from flows.answers import TRAINING_MODULES
 from models.artifacts.workspace import Workspace
 from models.data.decode import FORMATS, decode_rgb
 from models.errors import UnreadableImage
 from models.parallel import usable_cores
 
 _LEAST_FREE_BYTES = 2 * 1024**3
-_TRAINING_MODULES = ("torch", "torchvision", "onnx", "onnxscript", "timm", "safetensors")
 _VERSIONS = ("prefect", "onnxruntime", "pyarrow", "pandas", "pillow", "great_expectations")
 
 
@@ -60,7 +60,7 @@ def _versions() -> Check:
 
 
 def _training() -> Check:
-    missing = [name for name in _TRAINING_MODULES if find_spec(name) is None]
+    missing = [name for name in TRAINING_MODULES if find_spec(name) is None]
     text = f"scoring only ({', '.join(missing)} missing)" if missing else "training and scoring"
     return Check("installed for", True, text)
 

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -23,10 +23,10 @@ from typer.core import TyperGroup
 from models.artifacts.durable import write_durably
 from models.artifacts.workspace import Workspace
 from models.errors import SortlineError
+from models.parallel import ProgressSink
 
 EXIT_UNEXPECTED = 70
 EXIT_INTERRUPTED = 130
-ProgressSink = Callable[[str, int, int], None]
 
 # Where a traceback goes; the folder that is opened first, the working directory before.
 _crashes_dir: ContextVar[Path] = ContextVar("crashes_dir", default=Path("crashes"))

@@ -11,6 +11,8 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 OnProgress = Callable[[int, int], None]
+# From the name of a stage to where its progress goes.
+ProgressSink = Callable[[str, int, int], None]
 
 
 def no_progress(done: int, total: int) -> None:

@@ -11,10 +11,10 @@ from models.artifacts.workspace import Workspace
 from models.serving import bundle
 from models.serving.picture_scorer import card_of
 from models.serving.registry import Registry
-from tasks.caching import SEALED
 
 
-@task(name="assemble-bundle", cache_policy=SEALED, persist_result=True, result_serializer="json")
+# Not cached: it is cheap, and writing it again mends a bundle that was damaged.
+@task(name="assemble-bundle")
 def assemble_bundle(
     model: ArtifactRef, scorecard: ArtifactRef, evaluation: ArtifactRef, workspace: Workspace
 ) -> ArtifactRef:

@@ -14,8 +14,8 @@ from tasks.caching import SEALED
 
 @task(name="measure-drift", cache_policy=SEALED, persist_result=True, result_serializer="json")
 def measure_drift(summary: ArtifactRef, settings: drift.DriftSettings, workspace: Workspace) -> ArtifactRef:
-    """Drift report of the last plan that was committed."""
+    """Drift report of the rows that a summary tells of, against the bundle that scored them."""
     scored = read_record(summary, ScoreSummary)
-    champion = Registry(workspace).open_champion(scored.model_name)
-    report = drift.measure_drift(drift.scored_batch(scored), champion, settings)
+    bundle = Registry(workspace).open_bundle(scored.model_name, scored.bundle_sha256)
+    report = drift.measure_drift(drift.scored_batch(scored), bundle, settings)
     return seal_record(workspace, "drift", report, rows=report.rows)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from models.parallel import OnProgress
-
-# From the name of a stage to where its progress goes.
-ProgressSink = Callable[[str, int, int], None]
+from models.parallel import OnProgress, ProgressSink
 
 
 def _nowhere(stage: str, done: int, total: int) -> None:

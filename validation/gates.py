@@ -14,6 +14,8 @@ from pydantic import Field
 from models.artifacts.records import Finding, Interval, Outcome, Scorecard, Verdict
 from models.settings import Settings
 
+LEAST_CLASS_ROWS = 3
+
 
 class GateSettings(Settings):
     """What a candidate has to reach."""
@@ -48,18 +50,18 @@ class Comparison(NamedTuple):
 
 
 def judge_candidate(
-    scorecard: Scorecard, champion: Scorecard | None, comparison: Comparison | None, settings: GateSettings
+    scorecard: Scorecard, has_champion: bool, comparison: Comparison | None, settings: GateSettings
 ) -> Verdict:
     """Every gate's finding on a candidate.
 
     Args:
         scorecard: the candidate's.
-        champion: the champion's, None at a cold start.
-        comparison: both on the same rows; None where their classes differ, so that nothing can be compared.
+        has_champion: False at a cold start.
+        comparison: both on the same rows; None where classes or split differ, so that nothing can be compared.
         settings: the limits.
     """
     findings = [_beats_guessing(scorecard), _reaches(scorecard, settings), _has_rows(scorecard, settings)]
-    if champion is not None:
+    if has_champion:
         findings.append(_not_worse(comparison, settings))
     return Verdict(subject="candidate", findings=tuple(findings))
 
@@ -78,12 +80,14 @@ def paired_difference(comparison: Comparison, seed: int = 0, rounds: int = 1000)
 def _beats_guessing(scorecard: Scorecard) -> Finding:
     chance = 1 / len(scorecard.classes)
     found = scorecard.served.balanced_accuracy
+    # Drawn within a class of one or two pictures, a bootstrap has hardly any spread, and would accept luck.
+    can_judge = min(c.support for c in scorecard.served.per_class) >= LEAST_CLASS_ROWS
     return Finding(
         rule="better_than_guessing",
         severity="critical",
-        outcome=_outcome(found.low > chance),
+        outcome=_outcome(found.low > chance) if can_judge else "unknown",
         observed=f"balanced accuracy {found.value:.3f}, lower bound {found.low:.3f}",
-        limit=f"lower bound above {chance:.3f}, what guessing gives",
+        limit=f"lower bound above {chance:.3f}, what guessing gives, on {LEAST_CLASS_ROWS} test pictures a class",
     )
 
 
@@ -114,7 +118,7 @@ def _not_worse(comparison: Comparison | None, settings: GateSettings) -> Finding
     limit = f"lower bound at least {-settings.max_loss_to_champion:.3f}"
     rule = "not_worse_than_champion"
     if comparison is None:
-        observed = "the champion has other classes, so nothing can be compared; train under another --name"
+        observed = "the champion has other classes or another split: nothing can be compared; take another --name"
         return Finding(rule=rule, severity="critical", outcome="unknown", observed=observed, limit=limit)
     gain = paired_difference(comparison)
     return Finding(

@@ -83,16 +83,19 @@ def _frame(manifest: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = manifest.select(
         ["path", "label", "image_id", "status", "reason", "width_px", "height_px"]
     ).to_pandas()
-    counts = frame.loc[frame["status"] == "ok", "label"].value_counts()
+    # A class whose every picture is unreadable counts too, with none: it must not vanish in silence.
+    seen = frame.loc[frame["status"] != "ignored", "label"].dropna().unique()
+    counts = frame.loc[frame["status"] == "ok", "label"].value_counts().reindex(seen, fill_value=0)
     labels_of_picture = frame.groupby("image_id")["label"].nunique()
     is_ok = frame["status"] == "ok"
     return frame.assign(
         # Files that are no pictures by intent (links, system files) do not count as unreadable.
         unreadable=frame["reason"].where(~frame["status"].isin(["ok", "ignored"])),
-        class_rows=frame["label"].map(counts).where(is_ok).astype("float64"),
+        class_rows=frame["label"].map(counts).where(frame["status"] != "ignored").astype("float64"),
         contradictions=frame["image_id"].map(labels_of_picture).where(is_ok).astype("float64"),
         labels=float(len(counts)),
-        imbalance_ratio=float(counts.max() / counts.min()) if len(counts) else float("nan"),
+        imbalance_ratio=float(counts.max() / max(counts.min(), 1)) if len(counts) else float("nan"),
+        unlistable=frame["path"].where(frame["reason"] == "unreadable_folder"),
         short_side_px=frame[["width_px", "height_px"]].min(axis=1),
         unlabelled=frame["path"].where(is_ok & frame["label"].isna()),
         copies=frame["image_id"].where(is_ok & frame["image_id"].duplicated(keep=False)),
@@ -104,12 +107,13 @@ def _rules(settings: ValidationSettings) -> list[_Rule]:
     return [
         _Rule("has_rows", "critical", "ExpectTableRowCountToBeBetween", {"min_value": 1}),
         _Rule("paths_are_unique", "critical", "ExpectColumnValuesToBeUnique", {"column": "path"}),
+        _Rule("folders_can_be_listed", "critical", "ExpectColumnValuesToBeNull", {"column": "unlistable"}),
         _Rule("pictures_decode", "critical", "ExpectColumnValuesToBeNull", unreadable),
         _Rule("at_least_two_classes", "critical", "ExpectColumnMinToBeBetween", {"column": "labels", "min_value": 2}),
         _Rule(
             "class_has_enough",
             "critical",
-            "ExpectColumnMinToBeBetween",
+            "ExpectColumnValuesToBeBetween",
             {"column": "class_rows", "min_value": settings.min_class_rows},
         ),
         _Rule(

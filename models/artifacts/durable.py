@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from models.errors import StorageError
+from models.errors import OutputBusy, StorageError
 
 TEMPORARY_PREFIX = ".tmp-"
 
@@ -66,10 +67,34 @@ def write_durably(path: Path, data: bytes, *, exclusive: bool = False) -> None:
             if not exclusive:
                 temporary.replace(path)
         if exclusive:
-            os.link(temporary, path)
+            _take_name(temporary, path)
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Holds a lock file for the length of the block.
+
+    Raises:
+        OutputBusy: another process holds it.
+        StorageError: it cannot be made or locked.
+    """
+    make_folder(path.parent)
+    with storage_errors(path, "locked"):
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    try:
+        with storage_errors(path, "locked"):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputBusy(
+                    f"another run is writing to {path.parent}", "one run at a time", "Wait for it to end."
+                ) from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def make_folder(path: Path) -> None:
@@ -90,6 +115,20 @@ def sync_folder(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _take_name(temporary: Path, path: Path) -> None:
+    """Gives a file its name, unless the name is taken."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links; whoever writes exclusively also holds the lock.
+        if path.exists():
+            raise FileExistsError(path) from None
+        with storage_errors(path, "written"):
+            temporary.replace(path)
 
 
 def _umask() -> int:

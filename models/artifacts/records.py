@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from models.data.preprocess import Preprocess
+from models.data.split import SplitSettings
 
 Severity = Literal["critical", "warning", "info"]
 Outcome = Literal["passed", "failed", "unknown"]
@@ -96,6 +97,7 @@ class ModelCard(_Record):
     epochs: tuple[EpochRecord, ...] = ()
     train_prior: tuple[float, ...]
     effective_prior: tuple[float, ...]
+    split: SplitSettings
     train_rows: int
     tune_rows: int
     data_sha256: str
@@ -182,6 +184,7 @@ class ScoreSummary(_Record):
     """What one scoring run did and what the output now holds.
 
     Attributes:
+        plan_ids: plans that this run committed; where nothing was new, the last one before.
         files: files found in the folder.
         rows_by_status: rows of the folder's files in the output, by status.
         rows_scored: rows this run added; 0 where nothing was new.
@@ -193,7 +196,7 @@ class ScoreSummary(_Record):
     out: str
     model_name: str
     bundle_sha256: str
-    plan_id: str
+    plan_ids: tuple[str, ...]
     files: int
     rows_scored: int
     rows_by_status: dict[str, int]

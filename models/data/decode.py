@@ -37,6 +37,7 @@ REASONS = frozenset(
         "not_a_file",
         "sidecar",
         "unreadable_folder",
+        "inference_failed",
     }
 )
 ALPHA_BACKGROUND = (255, 255, 255)
@@ -53,6 +54,17 @@ class DecodeLimits(Settings):
     )
 
 
+# For pictures that a scan has let in: their digest is checked instead.
+NO_LIMITS = DecodeLimits(max_bytes=2**40, max_pixels=2**40)
+
+
+class FileTimes(NamedTuple):
+    """What tells a file from its next version without reading it."""
+
+    size_bytes: int
+    mtime_ns: int
+
+
 class Picture(NamedTuple):
     """One decoded file; `rgb` is upright, without alpha, and digest and pixels come from the same bytes."""
 
@@ -65,19 +77,24 @@ class Picture(NamedTuple):
     contrast: float
 
 
-def read_picture(path: str | Path, limits: DecodeLimits) -> Picture:
+def read_picture(path: str | Path, limits: DecodeLimits, expected: FileTimes | None = None) -> Picture:
     """The picture in a file, read once.
+
+    Args:
+        path: the file.
+        limits: what it may cost.
+        expected: size and time that it had when it was listed; another file than that is `changed`.
 
     Raises:
         UnreadableImage: with the status and reason of the predictions table.
     """
-    data = read_file(path, limits.max_bytes)
+    data = read_file(path, limits.max_bytes, expected)
     rgb, kind, mode = decode_rgb(data, limits.max_pixels)
     brightness, contrast = light_of(rgb)
     return Picture(hashlib.sha256(data).hexdigest(), len(data), rgb, kind, mode, brightness, contrast)
 
 
-def read_file(path: str | Path, max_bytes: int) -> bytes:
+def read_file(path: str | Path, max_bytes: int, expected: FileTimes | None = None) -> bytes:
     """The bytes of a regular file that did not change while it was read.
 
     Raises:
@@ -92,6 +109,8 @@ def read_file(path: str | Path, max_bytes: int) -> bytes:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise UnreadableImage("ignored", "not_a_file")
+        if expected is not None and expected != FileTimes(before.st_size, before.st_mtime_ns):
+            raise UnreadableImage("changed", "changed_while_read")
         if before.st_size > max_bytes:
             raise UnreadableImage("too_large", "too_many_bytes")
         try:
@@ -112,6 +131,7 @@ def decode_rgb(data: bytes, max_pixels: int) -> tuple[Image.Image, str, str]:
     Raises:
         UnreadableImage: no allowed format, too many pixels, damaged, or of a mode without a meaning in 0..255.
     """
+    Image.MAX_IMAGE_PIXELS = None  # the limit below is the one that counts, and the only one
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             if opened.width * opened.height > max_pixels:
@@ -122,11 +142,11 @@ def decode_rgb(data: bytes, max_pixels: int) -> tuple[Image.Image, str, str]:
             return _to_rgb(upright), kind, mode
     except UnreadableImage:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableImage("too_large", "too_many_pixels") from error
     except UnidentifiedImageError as error:
         raise UnreadableImage("unsupported", "not_an_image") from error
-    # Decoders raise whatever their parsers meet: OSError, ValueError, SyntaxError, struct.error, MemoryError.
+    except MemoryError:
+        raise  # the machine's failing, not the file's
+    # Decoders raise whatever their parsers meet: OSError, ValueError, SyntaxError, struct.error.
     except Exception as error:
         raise UnreadableImage("unreadable", "truncated_or_corrupt") from error
 

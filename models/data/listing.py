@@ -63,7 +63,7 @@ def require_apart(folder: Path, place: Path) -> None:
     Raises:
         SettingsError: what is written there would be found as new files by the next run.
     """
-    if place.absolute().is_relative_to(folder.absolute()):
+    if place.resolve().is_relative_to(folder.resolve()):
         raise SettingsError(
             f"{place} lies inside the folder of pictures {folder}",
             "a place of its own for what Sortline writes",

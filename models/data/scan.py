@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from functools import partial
 from pathlib import Path
@@ -56,22 +57,27 @@ def read_slices(folder: Path) -> dict[str, dict[str, str]]:
     """Columns of `slices.csv` by path; empty where there is no such file."""
     try:
         text = read_file(folder / SIDECAR_NAME, 64_000_000).decode("utf-8-sig")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except UnreadableImage as error:
         if error.status == "vanished":
             return {}
-        raise DataError(
-            f"{folder / SIDECAR_NAME} is {error.status}: {error.reason}",
-            "a readable CSV table",
-            "Mend or remove the file.",
-        ) from error
-    rows = list(csv.DictReader(text.splitlines()))
+        raise _unreadable_slices(folder, f"{error.status}: {error.reason}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable_slices(folder, str(error)) from error
     if rows and "path" not in rows[0]:
         raise DataError(
             f"{folder / SIDECAR_NAME} has columns {', '.join(rows[0])}",
             "a column `path` with paths relative to the folder",
             "Rename the column or remove the file.",
         )
-    return {row["path"]: {k: v for k, v in row.items() if k and k != "path" and v} for row in rows}
+    named = [row for row in rows if row["path"]]
+    return {row["path"]: {k: v for k, v in row.items() if k and k != "path" and v} for row in named}
+
+
+def _unreadable_slices(folder: Path, why: str) -> DataError:
+    return DataError(
+        f"{folder / SIDECAR_NAME} cannot be read ({why})", "a CSV table in UTF-8", "Mend or remove the file."
+    )
 
 
 def _scan_entry(folder: Path, limits: DecodeLimits, entry: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from models.errors import DataError
 from models.settings import Settings
 
 TRAIN, TUNE, TEST = "train", "tune", "test"
+_SETTINGS_KEY = b"split_settings"
 
 
 class SplitSettings(Settings):
@@ -37,7 +38,8 @@ def assign_splits(manifest: pa.Table, settings: SplitSettings) -> pa.Table:
     """
     usable = manifest.filter(pc.and_(pc.equal(manifest["status"], "ok"), pc.is_valid(manifest["label"])))
     splits = [split_of(group, settings) for group in usable["group_id"].to_pylist()]
-    table = pa.table([*usable.columns, pa.array(splits, pa.string())], schema=SPLIT)
+    schema = SPLIT.with_metadata({**SPLIT.metadata, _SETTINGS_KEY: settings.model_dump_json()})
+    table = pa.table([*usable.columns, pa.array(splits, pa.string())], schema=schema)
     present = set(zip(usable["label"].to_pylist(), splits, strict=True))
     labels = sorted({label for label, _ in present})
     absent = [f"{label} in {s}" for label in labels for s in (TRAIN, TUNE, TEST) if (label, s) not in present]
@@ -45,9 +47,14 @@ def assign_splits(manifest: pa.Table, settings: SplitSettings) -> pa.Table:
         raise DataError(
             f"no picture of class {', '.join(absent)}",
             "every class in train, tune and test",
-            "Add pictures of the class (about 20 are enough), or change split.seed.",
+            "Add pictures of the class (40 are almost always enough), or change split.seed.",
         )
     return table
+
+
+def split_settings(split: pa.Table) -> SplitSettings:
+    """The settings by which a table SPLIT was made."""
+    return SplitSettings.model_validate_json((split.schema.metadata or {})[_SETTINGS_KEY])
 
 
 def split_of(group_id: str, settings: SplitSettings) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.numpy import load, save
 
 from models.artifacts.durable import write_durably
-from models.data.decode import DecodeLimits, read_picture
+from models.data.decode import NO_LIMITS, read_picture
 from models.data.preprocess import Preprocess
 from models.errors import ArtifactChanged, UnreadableImage
 from models.parallel import OnProgress, map_in_threads, no_progress
@@ -30,7 +30,7 @@ def load_pixels(path: Path, image_id: str, preprocess: Preprocess) -> NDArray[np
         ArtifactChanged: the file has other bytes than at the scan, or no longer reads.
     """
     try:
-        picture = read_picture(path, DecodeLimits())
+        picture = read_picture(path, NO_LIMITS)
     except UnreadableImage as error:
         found = f"{path} is {error.status}: {error.reason}"
     else:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.artifacts.records import Mistake, ModelCard, Scorecard, SliceScore
 from models.artifacts.tables import EVALUATION, table_of
-from models.data.decode import DecodeLimits
+from models.data.decode import NO_LIMITS
 from models.data.listing import file_name
 from models.data.split import TEST
 from models.errors import ArtifactChanged
@@ -21,6 +21,7 @@ from models.parallel import OnProgress, map_in_threads, no_progress
 from models.serving.picture_scorer import PictureScorer
 
 WORST_MISTAKES = 12
+LEAST_SLICE_ROWS = 10
 Floats = NDArray[np.float64]
 
 
@@ -31,7 +32,7 @@ def evaluate_split(folder: Path, split: pa.Table, onnx_bytes: bytes, on_progress
         ArtifactChanged: a picture has other bytes than at the scan.
     """
     rows = split.filter(pc.equal(split["split"], TEST)).to_pylist()
-    scorer = PictureScorer(onnx_bytes, DecodeLimits())
+    scorer = PictureScorer(onnx_bytes, NO_LIMITS)
     found = []
     for row, scored in zip(rows, map_in_threads(lambda r: scorer.score(folder / file_name(r)), rows), strict=True):
         if scored.sha256 != row["image_id"]:
@@ -76,7 +77,11 @@ def _slice_scores(evaluation: pa.Table, true_index: NDArray[np.int64], probabili
     scores = []
     for name, value in keys:
         inside = np.array([row.get(name) == value for row in columns])
+        if inside.sum() < LEAST_SLICE_ROWS:
+            continue
         confusion = confusion_counts(true_index[inside], predicted[inside], probabilities.shape[1])
+        present = np.flatnonzero(confusion.sum(0) + confusion.sum(1))
+        confusion = confusion[np.ix_(present, present)]
         accuracy, balanced, macro = (
             float(objective_value(confusion, o)) for o in ("accuracy", "balanced_accuracy", "macro_f1")
         )

@@ -17,7 +17,7 @@ from models.artifacts.records import Correction, EpochRecord, ModelCard, Trial
 from models.data.listing import file_name
 from models.data.preprocess import Preprocess
 from models.data.resample import effective_prior
-from models.data.split import TRAIN, TUNE
+from models.data.split import TRAIN, TUNE, SplitSettings, split_settings
 from models.learning.checkpoint import Checkpoint
 from models.learning.correction import best_trial, log_offset, try_strengths
 from models.learning.embed import FeatureStore, View, load_pixels
@@ -47,6 +47,7 @@ class Lesson(NamedTuple):
     draw_weight: NDArray[np.float64]
     prior: NDArray[np.float64]
     settings: TrainingSettings
+    split: SplitSettings
 
 
 class Fitted(NamedTuple):
@@ -56,6 +57,7 @@ class Fitted(NamedTuple):
     trunk: dict[str, NDArray[np.generic]]
     trials: list[Trial]
     chosen: Trial
+    prior: NDArray[np.float64]
     epochs: tuple[EpochRecord, ...]
 
 
@@ -66,7 +68,7 @@ def prepare_lesson(folder: Path, split: pa.Table, plan: pa.Table, settings: Trai
     weights = plan["draw_weight"].to_numpy()
     labels = np.asarray(plan["label"].to_pylist())
     prior = effective_prior(labels, weights, list(classes))
-    return Lesson(classes, train, tune, weights, prior, settings)
+    return Lesson(classes, train, tune, weights, prior, settings, split_settings(split))
 
 
 def sample_of(folder: Path, split: pa.Table, name: str, classes: tuple[str, ...]) -> Sample:
@@ -97,7 +99,7 @@ def fit_classifier(
         fitted = _fit_frozen(lesson, network, preprocess, features_dir, on_progress)
     else:
         fitted = _fit_from_scratch(lesson, network, preprocess, on_progress)
-    offset = log_offset(lesson.prior, fitted.chosen.correction_strength)
+    offset = log_offset(fitted.prior, fitted.chosen.correction_strength)
     card = ModelCard(
         name=name,
         learner=network.learner,
@@ -113,7 +115,8 @@ def fit_classifier(
         ),
         epochs=fitted.epochs,
         train_prior=_shares(lesson.train.class_index, len(lesson.classes)),
-        effective_prior=tuple(map(float, lesson.prior)),
+        effective_prior=tuple(map(float, fitted.prior)),
+        split=lesson.split,
         train_rows=len(lesson.train.paths),
         tune_rows=len(lesson.tune.paths),
         data_sha256=data_sha256,
@@ -152,14 +155,16 @@ def _fit_frozen(
         logits = head_logits(tune, heads[decay])
         trials += try_strengths(logits, lesson.tune.class_index, lesson.prior, lesson.settings.objective, decay)
     chosen = best_trial(trials)
-    layers = heads[chosen.regularisation]
+    layers, prior = heads[chosen.regularisation], lesson.prior
     if lesson.settings.refit_on_tune:
-        # Tune rows get their class's weight, so that the effective prior, and the correction with it, stays.
         weight_of = dict(zip(lesson.train.class_index.tolist(), lesson.draw_weight.tolist(), strict=True))
         tune_weight = np.array([weight_of[k] for k in lesson.tune.class_index.tolist()])
         more = _viewed(store, lesson.tune, tune_weight, views)
-        layers = _head(_stacked(train, more), lesson, chosen.regularisation or 0.0)
-    return Fitted(layers, {}, trials, chosen, ())
+        both = _stacked(train, more)
+        layers = _head(both, lesson, chosen.regularisation or 0.0)
+        mass = np.bincount(both.class_index, both.draw_weight, len(lesson.classes))
+        prior = mass / mass.sum()
+    return Fitted(layers, {}, trials, chosen, prior, ())
 
 
 def _viewed(
@@ -210,7 +215,7 @@ def _fit_from_scratch(lesson: Lesson, network: Network, preprocess: Preprocess, 
     )
     head = (model.weight.detach().numpy().copy(), model.bias.detach().numpy().copy())
     tensors = {name: np.asarray(tensor.numpy()) for name, tensor in model.trunk.state_dict().items()}
-    return Fitted((head,), tensors, trials, best_trial(trials), tuple(epochs))
+    return Fitted((head,), tensors, trials, best_trial(trials), lesson.prior, tuple(epochs))
 
 
 def load_sample(sample: Sample, preprocess: Preprocess) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from models.artifacts.records import DriftReport, ModelCard, Scorecard, ScoreSummary, Verdict
-from models.data.decode import DecodeLimits, read_picture
+from models.data.decode import NO_LIMITS, read_picture
 from models.data.split import TEST, TRAIN, TUNE
 from models.errors import UnreadableImage
 
@@ -74,7 +74,7 @@ def status_counts(table: pa.Table) -> list[tuple[str, str, int]]:
 def thumbnail(path: Path) -> str:
     """A small picture as a data address; empty where the file is no picture any more."""
     try:
-        picture = read_picture(path, DecodeLimits()).rgb
+        picture = read_picture(path, NO_LIMITS).rgb
     except UnreadableImage:
         return ""
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))

@@ -16,6 +16,7 @@ from models.errors import ArtifactChanged, ArtifactMissing
 
 MODEL_FILE, CARD_FILE, SCORECARD_FILE = "model.onnx", "card.json", "scorecard.json"
 BASELINE_FILE, MANIFEST_FILE = "baseline.parquet", "manifest.json"
+BUNDLE_NAME_LENGTH = 20
 BUNDLE_FILES = (MODEL_FILE, CARD_FILE, SCORECARD_FILE, BASELINE_FILE)
 
 
@@ -48,7 +49,7 @@ def write_bundle(
     manifest = {name: {"sha256": _digest(data), "size_bytes": len(data)} for name, data in files.items()}
     text = json.dumps(manifest, indent=1, sort_keys=True).encode()
     digest = _digest(text)
-    target = folder / digest[:20]
+    target = folder / digest[:BUNDLE_NAME_LENGTH]
     for name, data in files.items():
         write_durably(target / name, data)
     # The manifest is last: a folder without one is not a bundle.

@@ -8,9 +8,7 @@ OUT/_commits/000000000001.json              prev = sha256 of the commit before i
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.artifacts.durable import (
     TEMPORARY_PREFIX,
-    make_folder,
+    exclusive_lock,
     sha256_of,
     storage_errors,
     sync_folder,
@@ -28,7 +26,7 @@ from models.artifacts.durable import (
 )
 from models.artifacts.tables import PREDICTIONS, decode_table, encode_table
 from models.data.listing import LISTING
-from models.errors import ArtifactChanged, OutputBusy
+from models.errors import ArtifactChanged
 
 
 class _Frozen(BaseModel):
@@ -83,20 +81,9 @@ class OutputStore:
         Raises:
             OutputBusy: another run holds the folder.
         """
-        make_folder(self.out)
-        with storage_errors(self.out, "locked"):
-            descriptor = os.open(self.out / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OutputBusy(
-                    f"another run is writing to {self.out}", "one run at a time", "Wait for it to end."
-                ) from error
+        with exclusive_lock(self.out / ".lock"):
             self._recover()
             yield
-        finally:
-            os.close(descriptor)
 
     def commits(self) -> list[Commit]:
         """The log, oldest first.
@@ -140,10 +127,18 @@ class OutputStore:
         return [Plan.model_validate_json(path.read_bytes()) for path in paths]
 
     def inputs(self, plan_id: str) -> pa.Table:
-        """The files of a plan."""
-        path = self.out / "_plans" / plan_id / "inputs.parquet"
-        with storage_errors(path, "read"):
-            return decode_table(path.read_bytes(), LISTING)
+        """The files of a plan.
+
+        Raises:
+            ArtifactChanged: they are not those that were frozen.
+        """
+        folder = self.out / "_plans" / plan_id
+        with storage_errors(folder, "read"):
+            plan = Plan.model_validate_json((folder / "plan.json").read_bytes())
+            data = (folder / "inputs.parquet").read_bytes()
+        if hashlib.sha256(data).hexdigest() != plan.inputs_sha256:
+            raise self._broken(folder / "inputs.parquet")
+        return decode_table(data, LISTING)
 
     def part_path(self, plan: Plan, shard: int) -> Path:
         """Where the rows of one shard lie; the same for every attempt."""
@@ -182,10 +177,13 @@ class OutputStore:
         Without the second step a name that was visible but not yet on disk would be trusted, committed and then
         lost with the power.
         """
-        with storage_errors(self.out, "written"):
-            for left in self.out.rglob(f"{TEMPORARY_PREFIX}*"):
-                left.unlink(missing_ok=True)
-        for folder in (self.out, *(path for path in self.out.rglob("*") if path.is_dir())):
+        ours = [self.out / name for name in ("_plans", "data", "_commits")]
+        folders = [folder for top in ours if top.is_dir() for folder in (top, *top.rglob("*")) if folder.is_dir()]
+        for folder in folders:
+            with storage_errors(folder, "written"):
+                for left in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                    left.unlink(missing_ok=True)
+        for folder in (self.out, *folders):
             sync_folder(folder)
 
     def _broken(self, path: Path) -> ArtifactChanged:

@@ -22,6 +22,8 @@ from models.serving.commit import OutputStore
 from models.settings import Settings
 
 Floats = NDArray[np.float64]
+# Larger batches are judged by the limit of this size: it is a little higher, and the draws stay fast.
+_LARGEST_DRAW = 5000
 Distance = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
@@ -78,9 +80,9 @@ def _floats(values: Floats | pa.ChunkedArray) -> Floats:
 
 
 def scored_batch(summary: ScoreSummary) -> pa.Table:
-    """Rows of the plan that a summary names."""
+    """Rows of the plans that a summary names."""
     rows = OutputStore(Path(summary.out)).read(summary.bundle_sha256)
-    return rows.filter(pc.equal(rows["plan_id"], summary.plan_id))
+    return rows.filter(pc.is_in(rows["plan_id"], pa.array(summary.plan_ids, pa.string())))
 
 
 class _Judge:
@@ -120,7 +122,8 @@ class _Judge:
     ) -> DriftMeasure:
         rounds, rng = self._settings.bootstrap_rounds, self._rng
         # A baseline and a batch as chance would draw both: the baseline is a sample too.
-        null = [distance(rng.choice(ref, len(ref)), rng.choice(ref, len(cur))) for _ in range(rounds)]
+        drawn = min(len(cur), _LARGEST_DRAW)
+        null = [distance(rng.choice(ref, len(ref)), rng.choice(ref, drawn)) for _ in range(rounds)]
         limit = max(self._settings.effect, float(np.quantile(null, self._quantile)))
         found = distance(ref, cur)
         return DriftMeasure(

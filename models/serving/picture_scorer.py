@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts.records import ModelCard
-from models.data.decode import DecodeLimits, read_picture
+from models.data.decode import DecodeLimits, FileTimes, read_picture
 from models.errors import UnreadableImage
 from models.serving.session import ImageSession
 
 CARD_KEY = "sortline.card"
+_log = logging.getLogger(__name__)
 
 
 class Scored(NamedTuple):
@@ -41,14 +44,25 @@ class PictureScorer:
         self._limits = limits
         self.card = ModelCard.model_validate_json(self._session.metadata[CARD_KEY])
 
-    def score(self, path: str | Path) -> Scored:
-        """One file; a file that cannot be scored says why and raises nothing."""
+    def score(self, path: str | Path, expected: FileTimes | None = None) -> Scored:
+        """One file; a file that cannot be scored says why and raises nothing but MemoryError.
+
+        Args:
+            path: the file.
+            expected: size and time that it had when it was listed; another file than that is `changed`.
+        """
         try:
-            picture = read_picture(path, self._limits)
+            picture = read_picture(path, self._limits, expected)
+            pixels = self.card.preprocess.apply(picture.rgb)
+            probabilities = np.asarray(self._session.run(pixels)["probabilities"], dtype=np.float32)
         except UnreadableImage as error:
             return Scored.failed(error.status, error.reason)
-        pixels = self.card.preprocess.apply(picture.rgb)
-        probabilities = np.asarray(self._session.run(pixels)["probabilities"], dtype=np.float32)
+        except MemoryError:
+            raise
+        # One picture that a resize or the graph trips over must not end the night.
+        except Exception:
+            _log.exception("inference failed on %r", os.fspath(path))
+            return Scored.failed("crashed", "inference_failed")
         return Scored(
             "ok", None, picture.sha256, picture.size_bytes, picture.brightness, picture.contrast, probabilities
         )
@@ -65,3 +79,36 @@ def top_classes(
 def card_of(onnx_bytes: bytes) -> ModelCard:
     """The model card that an exported model carries."""
     return ModelCard.model_validate_json(ImageSession(onnx_bytes).metadata[CARD_KEY])
+
+
+def prediction_row(row: dict[str, Any], scored: Scored, classes: tuple[str, ...], top_k: int) -> dict[str, Any]:
+    """The columns of table PREDICTIONS that one file decides.
+
+    Args:
+        row: the file's entry in its plan.
+        scored: what became of it.
+        classes: K names.
+        top_k: classes kept, best first.
+    """
+    size_bytes = row["size_bytes"] if scored.size_bytes is None else scored.size_bytes
+    found = {
+        "path": row["path"],
+        "path_bytes": row["path_bytes"],
+        "sha256": scored.sha256,
+        "size_bytes": size_bytes,
+        "status": scored.status,
+        "reason": scored.reason,
+        "brightness": scored.brightness,
+        "contrast": scored.contrast,
+    }
+    if scored.probabilities is None:
+        return found
+    labels, scores = top_classes(scored.probabilities, classes, max(top_k, 2))
+    return {
+        **found,
+        "label": labels[0],
+        "score": scores[0],
+        "margin": scores[0] - scores[1] if len(scores) > 1 else scores[0],
+        "top_labels": labels[:top_k],
+        "top_scores": scores[:top_k],
+    }

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from models.artifacts.durable import storage_errors, write_durably
+from models.artifacts.durable import exclusive_lock, storage_errors, write_durably
 from models.artifacts.records import RegistryEvent
 from models.artifacts.workspace import Workspace
-from models.errors import SettingsError
-from models.serving.bundle import Bundle, read_bundle
+from models.errors import ArtifactChanged, SettingsError
+from models.serving.bundle import BUNDLE_NAME_LENGTH, Bundle, read_bundle
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -23,7 +24,6 @@ class Champion(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sequence: int
-    bundle: str
     bundle_sha256: str
 
 
@@ -47,8 +47,8 @@ class Registry:
         if not path.exists():
             return []
         with storage_errors(path, "read"):
-            lines = path.read_text().splitlines()
-        return [RegistryEvent.model_validate_json(line) for line in lines]
+            lines = path.read_bytes().split(b"\n")
+        return [RegistryEvent.model_validate_json(line) for line in lines if line]
 
     def champion(self, name: str) -> Champion | None:
         """The champion's pointer; None before the first."""
@@ -65,24 +65,44 @@ class Registry:
         if champion is None:
             known = ", ".join(self.names()) or "none"
             raise SettingsError(
-                f"model {name} has no champion", f"a trained model (known: {known})", "Run `sortline train` first."
+                f"model {name} has no champion in workspace {self._workspace.root}",
+                f"a trained model (known: {known})",
+                "Run `sortline train` first.",
             )
-        return read_bundle(self.bundles_dir(name) / champion.bundle)
+        return self.open_bundle(name, champion.bundle_sha256)
+
+    def open_bundle(self, name: str, sha256: str) -> Bundle:
+        """The bundle with that digest, checked.
+
+        Raises:
+            ArtifactChanged: its folder holds another one.
+        """
+        bundle = read_bundle(self.bundles_dir(name) / sha256[:BUNDLE_NAME_LENGTH])
+        if bundle.sha256 != sha256:
+            raise ArtifactChanged(
+                f"bundle {bundle.folder} has digest {bundle.sha256[:12]}", sha256[:12], "Train anew or restore it."
+            )
+        return bundle
 
     def promote(self, name: str, bundle: Bundle, at: datetime, reason: str) -> Champion:
         """The pointer after `bundle` became champion; the champion itself again changes nothing."""
-        current = self.champion(name)
-        if current is not None and current.bundle_sha256 == bundle.sha256:
-            return current
-        event = self._record(name, bundle, at, "promoted", reason)
-        champion = Champion(sequence=event.sequence, bundle=bundle.folder.name, bundle_sha256=bundle.sha256)
-        path = self._workspace.model_dir(name) / "champion.json"
-        write_durably(path, champion.model_dump_json(indent=1).encode())
-        return champion
+        with self._lock(name):
+            current = self.champion(name)
+            if current is not None and current.bundle_sha256 == bundle.sha256:
+                return current
+            event = self._record(name, bundle, at, "promoted", reason)
+            champion = Champion(sequence=event.sequence, bundle_sha256=bundle.sha256)
+            path = self._workspace.model_dir(name) / "champion.json"
+            write_durably(path, champion.model_dump_json(indent=1).encode())
+            return champion
 
     def refuse(self, name: str, bundle: Bundle, at: datetime, reason: str) -> None:
         """Writes down that `bundle` did not become champion."""
-        self._record(name, bundle, at, "refused", reason)
+        with self._lock(name):
+            self._record(name, bundle, at, "refused", reason)
+
+    def _lock(self, name: str) -> AbstractContextManager[None]:
+        return exclusive_lock(self._workspace.model_dir(name) / ".lock")
 
     def _record(self, name: str, bundle: Bundle, at: datetime, event: str, reason: str) -> RegistryEvent:
         history = self.history(name)

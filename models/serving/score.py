@@ -12,20 +12,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from models.artifacts.records import ScoreSummary
 from models.artifacts.tables import PREDICTIONS, encode_table, table_of
-from models.data.decode import DecodeLimits
-from models.data.listing import LISTING, file_name, listing_table, require_apart
-from models.errors import ContractBroken
+from models.data.decode import DecodeLimits, FileTimes
+from models.data.listing import LISTING, file_name, listing_table, require_apart, safe_name
+from models.errors import ContractBroken, SettingsError
 from models.parallel import OnProgress, map_in_threads, no_progress, shifted, usable_cores
 from models.serving.bundle import Bundle
 from models.serving.commit import Commit, OutputStore, Plan
-from models.serving.picture_scorer import PictureScorer, Scored, top_classes
+from models.serving.picture_scorer import PictureScorer, Scored, prediction_row
 from models.settings import Settings
 
 Clock = Callable[[], datetime]
+_TRY_AGAIN = ("io_error", "changed_while_read", "inference_failed")
 
 
 class ScoringSettings(Settings):
@@ -66,7 +68,7 @@ def score_folder(
     one stopped.
 
     Raises:
-        SettingsError: the output lies inside the folder.
+        SettingsError: the output lies inside the folder, or holds the rows of another folder.
         OutputBusy: another run holds the output.
         StorageError: the output cannot be written; committed rows stay.
     """
@@ -74,6 +76,7 @@ def score_folder(
     run = _Run(job, run_id, clock)
     rows_scored = 0
     with run.store.hold():
+        run.require_same_folder()
         # An open plan is finished first: what an interrupted run has scored is not scored again.
         unfinished = run.open_plan()
         if unfinished is not None:
@@ -88,15 +91,27 @@ class _Run:
     """One call of `score_folder`."""
 
     def __init__(self, job: ScoreJob, run_id: str, clock: Clock) -> None:
-        self.folder = job.folder.absolute()
+        self.folder = job.folder.resolve()
+        self.folder_text = safe_name(str(self.folder))[0]
+        self.plan_ids: list[str] = []
         self.bundle, self.settings, self.store = job.bundle, job.settings, OutputStore(job.out)
         self.run_id, self.clock = run_id, clock
+
+    def require_same_folder(self) -> None:
+        """Refuses an output that holds another folder's rows: paths are relative, and would be mixed up."""
+        others = {commit.folder for commit in self.store.commits()} - {self.folder_text}
+        if others:
+            raise SettingsError(
+                f"{self.store.out} holds the predictions of {min(others)}",
+                f"an output of its own for {self.folder}",
+                "Choose another --out, or score the folder above both.",
+            )
 
     def open_plan(self) -> Plan | None:
         """A plan of this folder and bundle that was never committed."""
         committed = {commit.plan_id for commit in self.store.commits()}
         for plan in self.store.plans():
-            same = (plan.folder, plan.bundle_sha256) == (str(self.folder), self.bundle.sha256)
+            same = (plan.folder, plan.bundle_sha256) == (self.folder_text, self.bundle.sha256)
             if same and plan.plan_id not in committed:
                 return plan
         return None
@@ -109,10 +124,10 @@ class _Run:
             return None
         inputs = encode_table(table_of(rows, LISTING))
         digest = hashlib.sha256(inputs).hexdigest()
-        wish = f"{self.store.last_digest()}:{self.bundle.sha256}:{self.settings.shard_rows}:{self.folder}:{digest}"
+        wish = f"{self.store.last_digest()}:{self.bundle.sha256}:{self.settings.shard_rows}:{self.folder_text}:{digest}"
         plan = Plan(
-            plan_id=hashlib.sha256(wish.encode("utf-8", "surrogateescape")).hexdigest()[:16],
-            folder=str(self.folder),
+            plan_id=hashlib.sha256(wish.encode()).hexdigest()[:16],
+            folder=self.folder_text,
             bundle_sha256=self.bundle.sha256,
             shard_rows=self.settings.shard_rows,
             rows=len(rows),
@@ -141,15 +156,16 @@ class _Run:
 
     def summary(self, rows_scored: int) -> ScoreSummary:
         """Counts of the folder's files as the output now has them."""
-        latest = {row["path"]: row for row in self.store.read(self.bundle.sha256).to_pylist()}
-        present = [latest[path] for path in listing_table(self.folder)["path"].to_pylist() if path in latest]
+        latest = {_name(row): row for row in self.store.read(self.bundle.sha256).to_pylist()}
+        names = [_name(row) for row in listing_table(self.folder).to_pylist()]
+        present = [latest[name] for name in names if name in latest]
         last = next((c for c in reversed(self.store.commits()) if c.bundle_sha256 == self.bundle.sha256), None)
         return ScoreSummary(
-            folder=str(self.folder),
+            folder=self.folder_text,
             out=str(self.store.out),
             model_name=self.bundle.card.name,
             bundle_sha256=self.bundle.sha256,
-            plan_id=last.plan_id if last else "",
+            plan_ids=tuple(self.plan_ids) or ((last.plan_id,) if last else ()),
             files=len(present),
             rows_scored=rows_scored,
             rows_by_status=dict(sorted(Counter(row["status"] for row in present).items())),
@@ -159,13 +175,16 @@ class _Run:
         )
 
     def _done(self) -> set[tuple[object, ...]]:
-        """Keys of the files that have a row from this bundle."""
+        """Keys of the files that have a row from this bundle, but for rows that the machine is to blame for."""
         mine = [c for c in self.store.commits() if c.bundle_sha256 == self.bundle.sha256]
+        rows = self.store.read(self.bundle.sha256).select(["path", "path_bytes", "reason", "plan_id"])
+        blamed = rows.filter(pc.is_in(rows["reason"], pa.array(_TRY_AGAIN))).to_pylist()
+        again = {(row["plan_id"], _name(row)) for row in blamed}
         return {
             _key(row)
             for commit in mine
-            if commit.folder == str(self.folder)
             for row in self.store.inputs(commit.plan_id).to_pylist()
+            if (commit.plan_id, _name(row)) not in again
         }
 
     def _score_rows(
@@ -178,6 +197,7 @@ class _Run:
         ):
             found.append(scored)
             on_progress(len(found), len(rows))
+        self._refuse_broken(found)
         stamp = {
             "model_name": self.bundle.card.name,
             "bundle_sha256": self.bundle.sha256,
@@ -186,7 +206,7 @@ class _Run:
             "scored_at": at,
         }
         predictions = [
-            {**_prediction(row, scored, scorer.card.classes, self.settings.top_k), **stamp}
+            {**prediction_row(row, scored, scorer.card.classes, self.settings.top_k), **stamp}
             for row, scored in zip(rows, found, strict=True)
         ]
         return table_of(predictions, PREDICTIONS)
@@ -194,10 +214,22 @@ class _Run:
     def _score_entry(self, scorer: PictureScorer, row: dict[str, Any]) -> Scored:
         if row["status"] is not None:
             return Scored.failed(row["status"], row["reason"])
-        return scorer.score(os.path.join(self.folder, file_name(row)))  # noqa: PTH118 - keeps surrogates
+        path = os.path.join(self.folder, file_name(row))  # noqa: PTH118 - keeps surrogates
+        return scorer.score(path, FileTimes(row["size_bytes"], row["mtime_ns"]))
+
+    def _refuse_broken(self, found: list[Scored]) -> None:
+        """Stops where the model fails on most pictures: then it is the model, or the machine, and no picture."""
+        crashed = sum(scored.status == "crashed" for scored in found)
+        if crashed > 1 and crashed * 2 > sum(scored.status in ("ok", "crashed") for scored in found):
+            raise ContractBroken(
+                f"inference failed on {crashed} of {len(found)} pictures",
+                "a model that runs here",
+                "Run sortline doctor.",
+            )
 
     def _commit(self, plan: Plan, paths: list[Path], elapsed_s: float, scored: int) -> None:
         parts = tuple(self.store.part(path) for path in paths)
+        self.plan_ids.append(plan.plan_id)
         rows = sum(part.rows for part in parts)
         if rows != plan.rows:
             raise ContractBroken(
@@ -224,30 +256,10 @@ class _Run:
 
 def _key(row: dict[str, Any]) -> tuple[object, ...]:
     """What tells a file from a newer one of the same name, without reading it."""
-    name = row["path"] if row["path_bytes"] is None else row["path_bytes"]
-    return (name, row["size_bytes"], row["mtime_ns"], row["ctime_ns"], row["inode"], row["status"])
+    return (_name(row), row["size_bytes"], row["mtime_ns"], row["ctime_ns"], row["inode"], row["status"])
 
 
-def _prediction(row: dict[str, Any], scored: Scored, classes: tuple[str, ...], top_k: int) -> dict[str, Any]:
-    size_bytes = row["size_bytes"] if scored.size_bytes is None else scored.size_bytes
-    found = {
-        "path": row["path"],
-        "path_bytes": row["path_bytes"],
-        "sha256": scored.sha256,
-        "size_bytes": size_bytes,
-        "status": scored.status,
-        "reason": scored.reason,
-        "brightness": scored.brightness,
-        "contrast": scored.contrast,
-    }
-    if scored.probabilities is None:
-        return found
-    labels, scores = top_classes(scored.probabilities, classes, max(top_k, 2))
-    return {
-        **found,
-        "label": labels[0],
-        "score": scores[0],
-        "margin": scores[0] - scores[1] if len(scores) > 1 else scores[0],
-        "top_labels": labels[:top_k],
-        "top_scores": scores[:top_k],
-    }
+def _name(row: dict[str, Any]) -> str | bytes:
+    """What a file is called; an escaped name may be the true name of another file."""
+    name: str | bytes = row["path"] if row["path_bytes"] is None else row["path_bytes"]
+    return name

@@ -8,7 +8,7 @@ import pytest
 from models.artifacts.tables import MANIFEST, decode_table, encode_table
 from models.data.elpv import write_elpv_folders
 from models.data.listing import listing_table
-from models.data.scan import ScanSettings, scan_folder
+from models.data.scan import ScanSettings, read_slices, scan_folder
 from models.errors import ContractBroken, DataError, EmptyFolder
 from tests.pictures import write_inbox, write_labelled
 
@@ -45,6 +45,15 @@ def test_folder_without_a_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(EmptyFolder, match=r"holds no picture that decodes \(1 files of any kind\)"):
         scan_folder(tmp_path, listing_table(tmp_path), ScanSettings())
+
+
+def test_slices_that_do_not_read_are_refused_and_quoted_lines_are_kept(tmp_path: Path) -> None:
+    folder = write_labelled(tmp_path / "f", {"down": 1})
+    (folder / "slices.csv").write_bytes("path,camera\ndown/0000.png,caf\u00e9\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r"slices\.csv cannot be read .* Expected a CSV table in UTF-8"):
+        scan_folder(folder, listing_table(folder), ScanSettings())
+    (folder / "slices.csv").write_text('path,note\ndown/0000.png,"one\ntwo"\n,\n')
+    assert read_slices(folder) == {"down/0000.png": {"note": "one\ntwo"}}
 
 
 def test_slices_without_a_path_column_are_refused(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ CASES: list[tuple[str, list[Row], str | None]] = [
     ("paths_are_unique", [*GOOD, {**GOOD[0], "image_id": "z"}], "a/0.png"),
     ("pictures_decode", [*GOOD, *({**BROKEN, "path": f"a/broken{k}.png"} for k in range(2))], "a/broken0.png"),
     ("at_least_two_classes", _rows("a", 40), None),
-    ("class_has_enough", [*GOOD, *_rows("c", 19)], None),
+    ("class_has_enough", [*GOOD, *_rows("c", 19)], "c/0.png"),
+    ("folders_can_be_listed", [*GOOD, {**BROKEN, "path": "c", "label": None, "reason": "unreadable_folder"}], "c"),
     ("one_label_a_picture", [*GOOD, {**GOOD[-1], "path": "a/copy.png", "label": "a"}], "a/copy.png"),
     ("imbalance_is_bounded", [*_rows("a", 20), *_rows("b", 2001)], None),
     ("pictures_have_labels", [*GOOD, {**GOOD[0], "path": "stray.png", "image_id": "s", "label": None}], "stray.png"),
@@ -71,6 +72,14 @@ def test_limits_hold_at_their_boundary() -> None:
     assert set(_outcomes(_judge(enough)).values()) == {"passed"}
 
 
+def test_class_without_a_readable_picture_does_not_vanish_in_silence() -> None:
+    many = [*_rows("a", 900), *_rows("b", 900)]
+    lost = [{**BROKEN, "path": f"c/{k}.heic", "label": "c", "reason": "not_an_image"} for k in range(15)]
+    outcomes = _outcomes(_judge([*many, *lost]))
+    assert outcomes["pictures_decode"] == "passed"
+    assert outcomes["class_has_enough"] == "failed"
+
+
 def test_no_row_and_one_row_are_refused() -> None:
     assert not _judge([]).is_accepted
     one = _judge(GOOD[:1])
@@ -84,8 +93,9 @@ def test_files_that_are_no_pictures_by_intent_are_not_unreadable() -> None:
 
 
 def test_warning_does_not_block_and_critical_does() -> None:
-    assert _judge(CASES[6][1]).is_accepted
-    assert not _judge(CASES[2][1]).is_accepted
+    cases = {name: rows for name, rows, _ in CASES}
+    assert _judge(cases["imbalance_is_bounded"]).is_accepted
+    assert not _judge(cases["pictures_decode"]).is_accepted
 
 
 @pytest.mark.parametrize("severity", ["critical", "warning"])

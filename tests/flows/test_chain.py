@@ -36,9 +36,15 @@ CACHED_TASKS = {
     "export-model",
     "evaluate-model",
     "make-scorecard",
-    "assemble-bundle",
 }
-UNCACHED_TASKS = {"list-folder", "require-accepted", "judge-candidate", "write-report", "promote-champion"}
+UNCACHED_TASKS = {
+    "list-folder",
+    "assemble-bundle",
+    "require-accepted",
+    "judge-candidate",
+    "write-report",
+    "promote-champion",
+}
 TASKS_OF_A_RUN = len(CACHED_TASKS) + len(UNCACHED_TASKS)
 
 

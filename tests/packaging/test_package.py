@@ -59,6 +59,9 @@ def test_scoring_needs_no_torch(wheel: Path, champion_workspace: Workspace, tmp_
     done = _run(sortline, "score", inbox, "--name", MODEL, "--out", "out", *place, cwd=tmp_path)
     answer = json.loads(done.stdout.splitlines()[-1])
     assert (answer["files"], answer["rows_by_status"]["ok"]) == (15, 9)
+    train = [str(sortline), "train", str(inbox), "--name", "m"]
+    refused = subprocess.run(train, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (refused.returncode, "pip install 'sortline[train]'" in refused.stderr) == (2, True)
     assert "scoring only" in _run(sortline, "doctor", *place, cwd=tmp_path).stdout
     for module in ("flows.score_folder", "flows.audit_folder", "flows.train_classifier"):
         _run(python, "-c", f"import {module}", cwd=tmp_path)

@@ -44,7 +44,7 @@ def test_model_file_carries_its_contract(champion: Bundle) -> None:
     props = {entry.key: entry.value for entry in model.metadata_props}
     preprocess = Preprocess.model_validate_json(props["sortline.preprocess"])
     assert preprocess.digest == props["sortline.preprocess_sha256"]
-    assert props["sortline.classes"].split("\n") == list(champion.card.classes)
+    assert json.loads(props["sortline.classes"]) == list(champion.card.classes)
     assert json.loads(props["sortline.card"])["name"] == "shapes"
     assert [output.name for output in model.graph.output] == ["probabilities", "embedding"]
 

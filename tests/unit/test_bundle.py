@@ -7,7 +7,7 @@ import pytest
 
 from models.artifacts.workspace import Workspace
 from models.errors import ArtifactChanged, ArtifactMissing, SettingsError
-from models.serving.bundle import BUNDLE_FILES, Bundle, read_bundle
+from models.serving.bundle import BUNDLE_FILES, Bundle, read_bundle, write_bundle
 from models.serving.registry import Registry
 from tests.conftest import MODEL, NOW
 
@@ -50,6 +50,20 @@ def test_champion_is_promoted_once_and_refusals_are_remembered(champion: Bundle,
     ]
     assert registry.names() == [MODEL]
     assert registry.open_champion(MODEL).sha256 == champion.sha256
+
+
+def test_bundle_that_is_not_the_champions_refuses(champion: Bundle, tmp_path: Path) -> None:
+    registry = Registry(Workspace.open(tmp_path))
+    folder = registry.bundles_dir(MODEL) / champion.folder.name
+    shutil.copytree(champion.folder, folder)
+    registry.promote(MODEL, read_bundle(folder), NOW, "good \u2028 reason")
+    assert registry.history(MODEL)[0].reason == "good \u2028 reason"
+    numbers = champion.scorecard.model_copy(update={"split": "other"})
+    other, _ = write_bundle(tmp_path, champion.onnx_bytes, champion.card, numbers, champion.baseline)
+    shutil.rmtree(folder)
+    shutil.copytree(other, folder)
+    with pytest.raises(ArtifactChanged, match="has digest"):
+        registry.open_champion(MODEL)
 
 
 @pytest.mark.parametrize("name", ["", "../up", "Upper", "-dash", "a" * 64])

@@ -42,39 +42,47 @@ def _outcomes(verdict: Verdict) -> dict[str, str]:
 
 
 def test_cold_start_accepts_what_beats_guessing() -> None:
-    verdict = judge_candidate(_scorecard(GOOD), None, None, GateSettings())
+    verdict = judge_candidate(_scorecard(GOOD), False, None, GateSettings())
     assert verdict.is_accepted
     assert "not_worse_than_champion" not in _outcomes(verdict)
 
 
 def test_guessing_is_refused_with_value_and_limit() -> None:
-    verdict = judge_candidate(_scorecard(GUESS), None, None, GateSettings())
+    verdict = judge_candidate(_scorecard(GUESS), False, None, GateSettings())
     with pytest.raises(GateFailed, match=r"better_than_guessing failed: balanced accuracy 0\.500, .* above 0\.500"):
         require_accepted(verdict)
 
 
 @pytest.mark.parametrize(("limit", "outcome"), [(0.9, "passed"), (0.901, "failed")])
 def test_absolute_limit_at_its_boundary(limit: float, outcome: str) -> None:
-    verdict = judge_candidate(_scorecard(GOOD), None, None, GateSettings(min_macro_f1=limit))
+    verdict = judge_candidate(_scorecard(GOOD), False, None, GateSettings(min_macro_f1=limit))
     assert _outcomes(verdict)["macro_f1_reached"] == outcome
 
 
 def test_candidate_worse_than_the_champion_is_refused_and_an_equal_one_is_not() -> None:
-    champion = _scorecard(GOOD)
-    worse = judge_candidate(_scorecard(WORSE), champion, Comparison(TRUE, WORSE, GOOD), GateSettings())
+    worse = judge_candidate(_scorecard(WORSE), True, Comparison(TRUE, WORSE, GOOD), GateSettings())
     assert _outcomes(worse)["not_worse_than_champion"] == "failed"
-    equal = judge_candidate(_scorecard(GOOD), champion, Comparison(TRUE, GOOD, GOOD), GateSettings())
+    equal = judge_candidate(_scorecard(GOOD), True, Comparison(TRUE, GOOD, GOOD), GateSettings())
     assert equal.is_accepted
 
 
 def test_champion_that_cannot_be_compared_blocks_as_unknown() -> None:
-    verdict = judge_candidate(_scorecard(GOOD), _scorecard(GOOD), None, GateSettings())
+    verdict = judge_candidate(_scorecard(GOOD), True, None, GateSettings())
     assert _outcomes(verdict)["not_worse_than_champion"] == "unknown"
     assert not verdict.is_accepted
 
 
+def test_class_of_two_test_pictures_cannot_be_judged() -> None:
+    few = _scorecard(GOOD)
+    classes = (few.served.per_class[0], few.served.per_class[1].model_copy(update={"support": 2}))
+    scores = few.served.model_copy(update={"per_class": classes})
+    verdict = judge_candidate(few.model_copy(update={"served": scores}), False, None, GateSettings())
+    assert _outcomes(verdict)["better_than_guessing"] == "unknown"
+    assert not verdict.is_accepted
+
+
 def test_small_class_warns_and_does_not_block() -> None:
-    verdict = judge_candidate(_scorecard(GOOD), None, None, GateSettings(min_class_rows=51))
+    verdict = judge_candidate(_scorecard(GOOD), False, None, GateSettings(min_class_rows=51))
     assert _outcomes(verdict)["classes_are_judged_on_enough"] == "failed"
     assert verdict.is_accepted
 

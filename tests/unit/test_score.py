@@ -9,17 +9,20 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from models.artifacts import durable
 from models.data.listing import listing_table
-from models.errors import ArtifactChanged, OutputBusy
+from models.errors import ArtifactChanged, ContractBroken, OutputBusy, SettingsError
 from models.serving import commit
 from models.serving.bundle import Bundle
 from models.serving.commit import OutputStore
 from models.serving.score import ScoreJob, ScoringSettings, score_folder
+from models.serving.session import ImageSession
 from tests.conftest import NOW
 from tests.pictures import write_inbox, write_raw_name
 
@@ -89,6 +92,67 @@ def test_only_new_and_changed_files_are_scored_again(champion: Bundle, tmp_path:
     latest = {row["path"]: row["sha256"] for row in OutputStore(tmp_path / "out").read().to_pylist()}
     assert latest["picture-0004.png"] == latest["picture-0000.png"]
     assert latest["aaa-late-but-first.png"] == latest["picture-0003.png"]
+
+
+def test_file_that_changed_after_the_plan_is_not_scored_under_its_old_name(
+    champion: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox, out = write_inbox(tmp_path / "inbox", 3, damaged=False), tmp_path / "out"
+    real = OutputStore.write_plan
+
+    def plan_then_change(self: OutputStore, plan: commit.Plan, inputs: bytes) -> None:
+        real(self, plan, inputs)
+        monkeypatch.setattr(OutputStore, "write_plan", real)
+        shutil.copy(inbox / "picture-0000.png", inbox / "picture-0001.png")
+
+    monkeypatch.setattr(OutputStore, "write_plan", plan_then_change)
+    assert _score(inbox, champion, out) == 3
+    assert [row["status"] for row in _answers(out)] == ["ok", "changed", "ok"]
+    assert _score(inbox, champion, out) == 1
+    assert [row["status"] for row in _answers(out)] == ["ok", "changed", "ok", "ok"]
+    assert _score(inbox, champion, out) == 0
+
+
+@pytest.mark.parametrize(("failures", "stops"), [(1, False), (8, True)])
+def test_inference_that_fails_costs_one_row_unless_it_fails_on_most(
+    champion: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, stops: bool
+) -> None:
+    inbox, out = write_inbox(tmp_path / "inbox", 12, damaged=False), tmp_path / "out"
+    real, left = ImageSession.run, list(range(failures))
+
+    def failing(self: ImageSession, pixels: NDArray[np.uint8]) -> object:
+        if left:
+            left.pop()
+            raise RuntimeError("a picture that the graph trips over")
+        return real(self, pixels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageSession, "run", failing)
+        if stops:
+            with pytest.raises(ContractBroken, match="inference failed on 8 of 12 pictures"):
+                _score(inbox, champion, out, ScoringSettings())
+            return
+        _score(inbox, champion, out, ScoringSettings())
+    assert [row["reason"] for row in _answers(out)].count("inference_failed") == 1
+    assert _score(inbox, champion, out) == 1, "it is tried again"
+
+
+def test_output_belongs_to_one_folder(champion: Bundle, tmp_path: Path) -> None:
+    first = write_inbox(tmp_path / "first", 2, damaged=False)
+    second = write_inbox(tmp_path / "second", 2, damaged=False)
+    _score(first, champion, tmp_path / "out")
+    with pytest.raises(SettingsError, match=r"out holds the predictions of .*first"):
+        _score(second, champion, tmp_path / "out")
+    with pytest.raises(SettingsError, match="lies inside the folder of pictures"):
+        _score(first, champion, first / "out")
+
+
+def test_escaped_name_is_not_taken_for_the_true_name_of_another_file(champion: Bundle, tmp_path: Path) -> None:
+    inbox = write_inbox(tmp_path / "inbox", 1, damaged=False)
+    write_raw_name(inbox, b"caf\xe9.png", b"")
+    shutil.copy(inbox / "picture-0000.png", inbox / "caf\\xe9.png")
+    assert _score(inbox, champion, tmp_path / "out") == 3
+    assert _score(inbox, champion, tmp_path / "out") == 0
 
 
 def test_empty_folder_is_no_error_and_gives_no_row(champion: Bundle, tmp_path: Path) -> None:
