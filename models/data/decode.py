@@ -114,7 +114,7 @@ def read_file(path: str | Path, max_bytes: int, expected: FileTimes | None = Non
         if before.st_size > max_bytes:
             raise UnreadableImage("too_large", "too_many_bytes")
         try:
-            data = file.read(max_bytes + 1)
+            data = file.read(before.st_size + 1)
         except OSError as error:
             raise UnreadableImage("unreadable", "io_error") from error
         after = os.fstat(descriptor)
