@@ -30,7 +30,8 @@ EXIT_INTERRUPTED = 130
 
 # Where a traceback goes; the folder that is opened first, the working directory before.
 _crashes_dir: ContextVar[Path] = ContextVar("crashes_dir", default=Path("crashes"))
-_out = Console()
+# A log has no width; rich would cut tables at 80 columns there.
+_out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
 _err = Console(stderr=True)
 
 
@@ -56,7 +57,9 @@ def say(text: str) -> None:
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on standard output."""
-    table = Table(*columns, title=escape(title), title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(title=escape(title), title_justify="left", show_edge=False, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
     _out.print(table)

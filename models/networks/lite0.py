@@ -21,7 +21,7 @@ class Lite0Stages(nn.Module):
     """Mean and maximum over the map of stages 3 to 6.
 
     Defects and textures are small and local: the maximum and the middle stages keep what the mean over the last
-    stage washes out (benchmarks/results/features.json).
+    stage washes out (benchmarks/results/heads.json).
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -55,7 +55,7 @@ def measure_drift(predictions: pa.Table, bundle: Bundle, settings: DriftSettings
     measures = [judge.numeric(name, _floats(ref), _floats(cur)) for name, (ref, cur) in numeric.items()]
     index = {label: k for k, label in enumerate(classes)}
     current = np.array([index[label] for label in scored["label"].to_pylist()], dtype=np.int64)
-    measures.append(judge.class_mix(probabilities.argmax(1), current, len(classes)))
+    measures.append(judge.class_mix(probabilities.argmax(1), current, classes))
     return DriftReport(
         model_name=bundle.card.name,
         bundle_sha256=bundle.sha256,
@@ -101,20 +101,20 @@ class _Judge:
         explanation = f"mean {cur.mean():.3f}, baseline {ref.mean():.3f}"
         return self._judge(name, ref, cur, ks_distance, explanation)
 
-    def class_mix(self, ref: NDArray[np.int64], cur: NDArray[np.int64], class_count: int) -> DriftMeasure:
+    def class_mix(self, ref: NDArray[np.int64], cur: NDArray[np.int64], classes: tuple[str, ...]) -> DriftMeasure:
         """Total variation distance of the predicted class mix."""
         name = "predicted_class_mix"
         if len(cur) < self._settings.min_rows:
             return self._too_few(name, len(cur))
 
         def mix(index: NDArray[np.int64]) -> Floats:
-            return np.bincount(index, minlength=class_count) / len(index)
+            return np.bincount(index, minlength=len(classes)) / len(index)
 
         def distance(left: NDArray[np.int64], right: NDArray[np.int64]) -> float:
             return float(np.abs(mix(left) - mix(right)).sum() / 2)
 
-        shares = zip(mix(cur), mix(ref), strict=True)
-        explanation = "shares " + ", ".join(f"{now:.2f} (baseline {then:.2f})" for now, then in shares)
+        shares = zip(classes, mix(cur), mix(ref), strict=True)
+        explanation = ", ".join(f"{name} {now:.2f} (baseline {then:.2f})" for name, now, then in shares)
         return self._judge(name, ref, cur, distance, explanation)
 
     def _judge(

@@ -30,6 +30,7 @@ class _Elements(HTMLParser):
 @pytest.fixture
 def page(champion: Bundle, tmp_path: Path) -> str:
     finding = Finding(rule="r", severity="info", outcome="failed", observed="1", limit="0", items=(NASTY,))
+    against = finding.model_copy(update={"rule": "no_luck", "severity": "critical"})
     mistake = Mistake(path=NASTY, label="down", predicted="side", score=0.987)
     rows = [{"path": NASTY, "label": "down", "status": "ok", "split": "train"}]
     return render_report(
@@ -40,7 +41,7 @@ def page(champion: Bundle, tmp_path: Path) -> str:
             manifest=table_of(rows, MANIFEST),
             split=table_of(rows, SPLIT),
             data_verdict=Verdict(subject="manifest", findings=(finding,)),
-            gate_verdict=Verdict(subject="candidate", findings=(finding,)),
+            gate_verdict=Verdict(subject="candidate", findings=(finding, against)),
         )
     )
 
@@ -56,6 +57,10 @@ def test_page_asks_nobody_for_anything_and_runs_nothing(page: str) -> None:
 def test_names_from_outside_are_shown_as_they_are(page: str) -> None:
     assert "<img src=x" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;{{7*7}}.png" in page
+
+
+def test_refusal_stands_at_the_top(page: str) -> None:
+    assert page.index("<b>Refused</b> by no_luck") < page.index("macro-F1")
 
 
 def test_numbers_on_the_page_are_those_of_the_scorecard(page: str, champion: Bundle) -> None:
