@@ -14,7 +14,7 @@ import typer
 from flows import answers
 from flows.prefect_environment import has_server, prepare_prefect
 from flows.settings import ALL_GROUPS, AUDIT_GROUPS, SCORE_GROUPS, TRAIN_GROUPS
-from flows.terminal import SpokenGroup, open_workspace, print_json, progress_bars, say, show_table
+from flows.terminal import SpokenGroup, leave, open_workspace, print_json, progress_bars, say, show_table
 from models.learning.training_settings import TrainingSettings
 from models.serving.registry import check_name
 from models.settings import describe_settings, parse_settings
@@ -186,7 +186,10 @@ def doctor(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption =
 
 def main() -> None:
     """Entry point of `sortline`."""
-    app()
+    try:
+        app()
+    except SystemExit as done:
+        leave(done.code if isinstance(done.code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -88,6 +89,19 @@ class SpokenGroup(TyperGroup):
             raise
         except BaseException as error:  # the last frame of a command
             raise typer.Exit(exit_code_of(error)) from error
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process as it was meant to end.
+
+    About 1 of 150 short runs was aborted after its last line ("terminate called without an active exception"): native
+    libraries take their threads down at exit, and that can fail when all is done and durable. So Python's own exit
+    functions run, Prefect's among them, and the libraries' do not.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def exit_code_of(error: BaseException) -> int:

@@ -10,12 +10,11 @@ from models.data.elpv import write_elpv_folders
 from models.data.listing import listing_table
 from models.data.scan import ScanSettings, read_slices, scan_folder
 from models.errors import ContractBroken, DataError, EmptyFolder
-from tests.pictures import write_inbox, write_labelled
+from tests.pictures import write_labelled
 
 
 def test_manifest_has_one_true_row_a_file(tmp_path: Path) -> None:
     folder = write_labelled(tmp_path / "f", {"down": 3, "side": 2})
-    write_inbox(folder / "down", 0, damaged=False)
     (folder / "down" / "broken.png").write_bytes(b"")
     (folder / "stray.png").write_bytes((folder / "side" / "0000.png").read_bytes())
     manifest = scan_folder(folder, listing_table(folder), ScanSettings())
