@@ -63,11 +63,12 @@ def write_durably(path: Path, data: bytes, *, exclusive: bool = False) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.chmod(0o666 & ~_umask())
-            # A link fails where the name is taken, a rename would silently win.
-            if not exclusive:
-                temporary.replace(path)
+        # A link fails where the name is taken, a rename would silently win.
         if exclusive:
             _take_name(temporary, path)
+        else:
+            with storage_errors(path, "written"):
+                temporary.replace(path)
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)

@@ -103,7 +103,7 @@ class _Run:
         if others:
             raise SettingsError(
                 f"{self.store.out} holds the predictions of {min(others)}",
-                f"an output of its own for {self.folder}",
+                f"an output of its own for {self.folder_text}",
                 "Choose another --out, or score the folder above both.",
             )
 
@@ -229,7 +229,6 @@ class _Run:
 
     def _commit(self, plan: Plan, paths: list[Path], elapsed_s: float, scored: int) -> None:
         parts = tuple(self.store.part(path) for path in paths)
-        self.plan_ids.append(plan.plan_id)
         rows = sum(part.rows for part in parts)
         if rows != plan.rows:
             raise ContractBroken(
@@ -252,6 +251,7 @@ class _Run:
                 images_per_s=scored / elapsed_s if elapsed_s else 0.0,
             )
         )
+        self.plan_ids.append(plan.plan_id)
 
 
 def _key(row: dict[str, Any]) -> tuple[object, ...]:
