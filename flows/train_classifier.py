@@ -19,10 +19,13 @@ from tasks.export_model import export_model
 from tasks.fit_classifier import fit_classifier
 from tasks.judge_candidate import judge_candidate
 from tasks.judge_manifest import judge_manifest
+from tasks.judge_split import judge_split
 from tasks.list_folder import list_folder
 from tasks.make_scorecard import make_scorecard
 from tasks.plan_resampling import plan_resampling
 from tasks.promote_champion import promote_champion
+from tasks.recall_data import recall_data
+from tasks.remember_data import remember_data
 from tasks.require_accepted import require_accepted
 from tasks.run_refs import RunRefs
 from tasks.scan_folder import scan_folder
@@ -46,7 +49,7 @@ def train_classifier(
     """Champion of a labelled folder, or a refusal that says why there is none.
 
     Args:
-        folder: Pictures in one folder a class; a file slices.csv may add columns.
+        folder: Pictures in one folder a class, or with a table of labels.
         name: Name of the model: a-z, 0-9 and dashes.
         workspace_root: Folder that holds all that Sortline writes.
         scan: How the folder is read.
@@ -57,11 +60,15 @@ def train_classifier(
         gate: What the candidate has to reach.
     """
     workspace = Workspace.open(workspace_root)
-    listing = list_folder(folder, workspace)
+    listing = list_folder(folder, scan, datetime.now(UTC), workspace)
     manifest = scan_folder(folder, listing, scan, workspace)
-    data_verdict = judge_manifest(manifest, validation, workspace)
+    before = recall_data(name, manifest, workspace)
+    data_verdict = judge_manifest(manifest, before, validation, workspace)
     require_accepted(data_verdict)
-    rows = assign_splits(manifest, split, workspace)
+    rows = assign_splits(manifest, split, before.split, workspace)
+    split_verdict = judge_split(rows, validation, workspace)
+    require_accepted(split_verdict)
+    remember_data(name, manifest, rows, before, workspace)
     plan = plan_resampling(rows, resampling, workspace)
     checkpoint = fit_classifier(name, folder, rows, plan, training, workspace)
     model = export_model(folder, checkpoint, rows, workspace)
@@ -72,6 +79,7 @@ def train_classifier(
     refs = RunRefs(
         manifest=manifest,
         data_verdict=data_verdict,
+        split_verdict=split_verdict,
         split=rows,
         scorecard=scorecard,
         bundle=bundle,

@@ -69,6 +69,12 @@ class StorageError(SortlineError):
     exit_code = 74
 
 
+class MachineError(SortlineError):
+    """Something that this machine should do and does not."""
+
+    exit_code = 74
+
+
 class OutputBusy(SortlineError):
     """Another run holds the output."""
 

@@ -21,6 +21,7 @@ class RunRefs(BaseModel):
 
     manifest: ArtifactRef
     data_verdict: ArtifactRef
+    split_verdict: ArtifactRef
     split: ArtifactRef
     scorecard: ArtifactRef
     bundle: ArtifactRef
@@ -38,6 +39,7 @@ class RunRefs(BaseModel):
             manifest=decode_table(open_checked(self.manifest), MANIFEST),
             split=decode_table(open_checked(self.split), SPLIT),
             data_verdict=read_record(self.data_verdict, Verdict),
+            split_verdict=read_record(self.split_verdict, Verdict),
             gate_verdict=read_record(self.gate_verdict, Verdict),
             summary=summary,
             predictions=scored_batch(summary) if summary else None,

@@ -33,6 +33,15 @@ def draw(label: str, rng: np.random.Generator, side_px: int = 40) -> Image.Image
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
+def textured(seed: int, side_px: int) -> Image.Image:
+    """A grey picture with structure at all scales, as photographs have."""
+    noise = np.fft.fft2(np.random.default_rng(seed).normal(size=(side_px, side_px)))
+    frequency = np.hypot(np.fft.fftfreq(side_px)[:, None], np.fft.fftfreq(side_px))
+    field = np.real(np.fft.ifft2(noise / np.maximum(frequency, 1 / side_px)))
+    pixels = (field - field.mean()) / field.std() * 50 + 120
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
 def write_labelled(root: Path, counts: dict[str, int], seed: int = 0) -> Path:
     """A folder with one folder a class, and `slices.csv` with a column `camera`."""
     rng = np.random.default_rng(seed)

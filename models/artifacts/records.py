@@ -25,7 +25,9 @@ class Finding(_Record):
         outcome: `unknown` where it could not be evaluated.
         observed: the value found, as text with its unit.
         limit: what was expected, as text.
-        items: some of the paths or classes that broke it.
+        items: some of the paths or classes that broke it, or that a share allows to.
+        says: what holds where it passes.
+        do: what to do where it does not.
     """
 
     rule: str
@@ -34,13 +36,22 @@ class Finding(_Record):
     observed: str
     limit: str
     items: tuple[str, ...] = ()
+    says: str = ""
+    do: str = ""
 
 
 class Verdict(_Record):
-    """Yes or no, with every rule that was asked."""
+    """Yes or no, with every rule that was asked.
+
+    Attributes:
+        not_asked: rules that lacked what they compare with, and what that is.
+        offenders_sha256: digest of the sealed table OFFENDERS; empty where none was sealed.
+    """
 
     subject: str
     findings: tuple[Finding, ...]
+    not_asked: dict[str, str] = {}
+    offenders_sha256: str = ""
 
     @property
     def blocking(self) -> tuple[Finding, ...]:

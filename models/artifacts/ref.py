@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from models.artifacts.durable import sha256_of, write_durably
+from models.artifacts.durable import (
+    TEMPORARY_PREFIX,
+    make_folder,
+    sha256_of,
+    storage_errors,
+    sync_folder,
+    write_durably,
+)
 from models.artifacts.workspace import Workspace
 from models.errors import ArtifactChanged, ArtifactMissing
 
+ARTIFACT_NAME_LENGTH = 20
 Record = TypeVar("Record", bound=BaseModel)
 
 
@@ -40,11 +51,45 @@ class ArtifactRef(BaseModel):
 def seal(workspace: Workspace, kind: str, data: bytes, *, suffix: str, rows: int) -> ArtifactRef:
     """Address of `data`, written under its own digest; writing the same bytes again changes nothing."""
     digest = hashlib.sha256(data).hexdigest()
-    path = workspace.artifact_dir(kind) / f"{digest[:20]}{suffix}"
+    path = workspace.artifact_dir(kind) / f"{digest[:ARTIFACT_NAME_LENGTH]}{suffix}"
     ref = ArtifactRef(kind=kind, path=path, sha256=digest, rows=rows)
     if not ref.is_intact():
         write_durably(path, data)
     return ref
+
+
+def seal_file(workspace: Workspace, kind: str, write: Callable[[Path], int], *, suffix: str) -> ArtifactRef:
+    """Address of what `write` puts into the path it is given; it gives the number of rows.
+
+    For what is too large to be held in memory.
+    """
+    folder = workspace.artifact_dir(kind)
+    make_folder(folder)
+    temporary = folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}{suffix}"
+    try:
+        with storage_errors(folder, "written"):
+            rows = write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            digest = sha256_of(temporary)
+            path = folder / f"{digest[:ARTIFACT_NAME_LENGTH]}{suffix}"
+            temporary.replace(path)
+        sync_folder(folder)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return ArtifactRef(kind=kind, path=path, sha256=digest, rows=rows)
+
+
+def checked_path(ref: ArtifactRef) -> Path:
+    """Where the sealed bytes lie, after checking them; for what is read in parts.
+
+    Raises:
+        ArtifactMissing: the file is gone.
+        ArtifactChanged: the bytes are not those that were sealed.
+    """
+    if not ref.is_intact():
+        open_checked(ref)
+    return ref.path
 
 
 def publish(path: Path, kind: str, data: bytes) -> ArtifactRef:

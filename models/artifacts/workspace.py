@@ -66,6 +66,11 @@ class Workspace(BaseModel):
         return self.root / "reports"
 
     @property
+    def quarantine_dir(self) -> Path:
+        """Where lists of files to leave out lie."""
+        return self.root / "quarantine"
+
+    @property
     def crashes_dir(self) -> Path:
         """Where the traceback of an unexpected error is kept."""
         return self.root / "crashes"

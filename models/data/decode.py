@@ -9,27 +9,39 @@ import hashlib
 import io
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
+from models.data.sniff import FORMATS, SNIFFED_BYTES, sniff_format, webp_pixels
 from models.errors import UnreadableImage
 from models.settings import Settings
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
 REASONS = frozenset(
     {
         "empty_file",
         "not_an_image",
+        "format_not_allowed",
         "truncated_or_corrupt",
         "too_many_bytes",
         "too_many_pixels",
+        "too_much_memory",
+        "too_slow",
+        "decoder_crashed",
         "mode_not_supported",
         "changed_while_read",
+        "still_written",
         "vanished",
+        "not_found",
+        "quarantined",
         "permission_denied",
         "io_error",
         "system_file",
@@ -41,6 +53,18 @@ REASONS = frozenset(
     }
 )
 ALPHA_BACKGROUND = (255, 255, 255)
+# Pillow's WebP decoder says the same of damage and of lack of memory; a canvas of this size takes half a gigabyte.
+_LARGE_WEBP_PIXELS = 36_000_000
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class DecodeLimits(Settings):
@@ -131,24 +155,56 @@ def decode_rgb(data: bytes, max_pixels: int) -> tuple[Image.Image, str, str]:
     Raises:
         UnreadableImage: no allowed format, too many pixels, damaged, or of a mode without a meaning in 0..255.
     """
+    with opened_picture(data, max_pixels) as opened:
+        kind, mode = str(opened.format), opened.mode
+        opened.load()
+        return to_rgb(turn_upright(opened, orientation_of(opened))), kind, mode
+
+
+@contextmanager
+def opened_picture(data: bytes, max_pixels: int) -> Iterator[ImageFile]:
+    """The first frame in `data`, its header read and checked, its pixels not decoded yet.
+
+    Raises:
+        UnreadableImage: it is refused here, or decoding it inside the block fails.
+    """
+    found = sniff_format(data[:SNIFFED_BYTES])
+    if found not in FORMATS:
+        raise UnreadableImage("unsupported", "not_an_image" if found is None else "format_not_allowed")
+    promised = webp_pixels(data[:SNIFFED_BYTES]) if found == "WEBP" else 0
+    if promised > max_pixels:
+        raise UnreadableImage("too_large", "too_many_pixels")
     Image.MAX_IMAGE_PIXELS = None  # the limit below is the one that counts, and the only one
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+        # A JPEG may hold further pictures (MPO); its first one is what counts.
+        with Image.open(io.BytesIO(data), formats=("JPEG",) if found == "JPEG" else (found,)) as opened:
             if opened.width * opened.height > max_pixels:
                 raise UnreadableImage("too_large", "too_many_pixels")
-            kind, mode = str(opened.format), opened.mode
-            opened.load()
-            upright = ImageOps.exif_transpose(opened)
-            return _to_rgb(upright), kind, mode
-    except UnreadableImage:
-        raise
+            yield opened
+    except (UnreadableImage, MemoryError):
+        raise  # lack of memory is the machine's failing, not the file's
     except UnidentifiedImageError as error:
-        raise UnreadableImage("unsupported", "not_an_image") from error
-    except MemoryError:
-        raise  # the machine's failing, not the file's
+        raise UnreadableImage("unreadable", "truncated_or_corrupt") from error
     # Decoders raise whatever their parsers meet: OSError, ValueError, SyntaxError, struct.error.
     except Exception as error:
+        if promised >= _LARGE_WEBP_PIXELS and "decoder object" in str(error):
+            raise UnreadableImage("too_large", "too_much_memory") from error
         raise UnreadableImage("unreadable", "truncated_or_corrupt") from error
+
+
+def orientation_of(opened: Image.Image) -> int:
+    """EXIF orientation, 1..8; 1 where there is none or it is nonsense."""
+    try:
+        found = opened.getexif().get(_EXIF_ORIENTATION, 1)
+    # Broken metadata says nothing about the pixels.
+    except Exception:
+        return 1
+    return found if found in _UPRIGHT else 1
+
+
+def turn_upright(picture: Image.Image, orientation: int) -> Image.Image:
+    """The picture as it is meant to be seen."""
+    return picture.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else picture
 
 
 def light_of(rgb: Image.Image) -> tuple[float, float]:
@@ -159,7 +215,7 @@ def light_of(rgb: Image.Image) -> tuple[float, float]:
     return mean, float(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum()))
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def to_rgb(picture: Image.Image) -> Image.Image:
     """RGB by a written policy: 16 bits by their high byte, alpha on white; float and 32-bit are refused."""
     if picture.mode.startswith("I;16"):
         high_byte = (np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8)
@@ -168,8 +224,10 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         raise UnreadableImage("unsupported", "mode_not_supported")
     if "A" in picture.mode or "transparency" in picture.info:
         layers = picture.convert("RGBA")
-        background = Image.new("RGBA", layers.size, (*ALPHA_BACKGROUND, 255))
-        return Image.alpha_composite(background, layers).convert("RGB")
+        # The same pixels as Image.alpha_composite, in half its memory.
+        background = Image.new("RGB", layers.size, ALPHA_BACKGROUND)
+        background.paste(layers, mask=layers.getchannel("A"))
+        return background
     return picture.convert("RGB")
 
 

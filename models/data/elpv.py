@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from models.artifacts.durable import write_durably
-from models.data.listing import SIDECAR_NAME
+from models.data.listing import SLICES_TABLE
 from models.errors import ArtifactMissing
 
 LICENCE_NOTICE = (
@@ -55,7 +55,7 @@ def write_elpv_folders(root: Path) -> DemoFolders:
             label = f"defect-{round(float(defect) * 100):03}"
             _write(folders.labelled / label / target, data)
             table.writerow([f"{label}/{target}", cell_type])
-    _write(folders.labelled / SIDECAR_NAME, slices.getvalue().encode())
+    _write(folders.labelled / SLICES_TABLE, slices.getvalue().encode())
     for name, data in damaged_files((source / "images" / "cell0001.png").read_bytes()).items():
         _write(folders.inbox / name, data)
     write_durably(root / "LICENCE.txt", LICENCE_NOTICE.encode())

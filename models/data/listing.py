@@ -1,17 +1,22 @@
-"""What lies in a folder: one entry a file, in a fixed order, nothing followed and nothing left out."""
+"""What lies in a folder: one entry a file, in a fixed order, nothing followed and nothing left out.
+
+The walk streams: it holds the names of one folder at a time, packed where there are very many.
+"""
 
 from __future__ import annotations
 
+import heapq
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from models.artifacts.durable import storage_errors
-from models.artifacts.tables import table_of
+from models.artifacts.tables import columns_batch
 from models.errors import SettingsError
 
 LISTING = pa.schema(
@@ -27,8 +32,12 @@ LISTING = pa.schema(
     ],
     metadata={"schema": "listing/1"},
 )
-SIDECAR_NAME = "slices.csv"
+LABEL_TABLES = ("labels.csv", "labels.parquet", "labels.jsonl")
+SLICES_TABLE = "slices.csv"
+SIDECARS = frozenset({*LABEL_TABLES, SLICES_TABLE})
 SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+BATCH_ROWS = 8192
+_PACKED_RUN = 50_000
 
 
 class Entry(NamedTuple):
@@ -71,14 +80,41 @@ def require_apart(folder: Path, place: Path) -> None:
         )
 
 
-def list_entries(folder: Path) -> Iterator[Entry]:
-    """Every file below `folder`, sorted by name inside each folder."""
-    return _walk(str(folder), "")
+def list_entries(folder: Path, written_before_ns: int | None = None) -> Iterator[Entry]:
+    """Every file below `folder`, depth first, sorted by the bytes of the names inside each folder.
+
+    Args:
+        folder: where to look.
+        written_before_ns: a file that was written at this time or later may still be being copied, and is
+            `changed`, `still_written`.
+    """
+    waiting: list[Iterator[Entry | str]] = [_children(os.fsencode(folder), "")]
+    while waiting:
+        found = next(waiting[-1], None)
+        if found is None:
+            waiting.pop()
+        elif isinstance(found, str):
+            waiting.append(_children(os.fsencode(folder), found))
+        elif found.status is None and written_before_ns is not None and found.mtime_ns >= written_before_ns:
+            yield found._replace(status="changed", reason="still_written")
+        else:
+            yield found
+
+
+def listing_batches(
+    folder: Path, written_before_ns: int | None = None, rows: int = BATCH_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Record batches of schema LISTING, in the order of `list_entries`."""
+    entries = list_entries(require_folder(folder), written_before_ns)
+    while part := list(islice(entries, rows)):
+        names, *rest = zip(*part, strict=True)
+        paths, raws = zip(*map(safe_name, names), strict=True)
+        yield columns_batch([paths, raws, *rest], LISTING)
 
 
 def listing_table(folder: Path) -> pa.Table:
     """Table LISTING of every file below `folder`."""
-    return table_of([_row(entry) for entry in list_entries(require_folder(folder))], LISTING)
+    return pa.Table.from_batches(listing_batches(folder), LISTING)
 
 
 def safe_name(name: str) -> tuple[str, bytes | None]:
@@ -101,45 +137,70 @@ def file_name(row: dict[str, Any]) -> str:
     return os.fsdecode(row["path_bytes"]) if row["path_bytes"] is not None else str(row["path"])
 
 
-def _walk(root: str, prefix: str) -> Iterator[Entry]:
+def _children(root: bytes, prefix: str) -> Iterator[Entry | str]:
+    """Files of one folder as entries, and its folders as the prefix to go on with."""
+    place = os.path.join(root, os.fsencode(prefix))  # noqa: PTH118 - bytes names
     try:
-        with os.scandir(os.path.join(root, prefix)) as found:  # noqa: PTH118 - Path drops surrogate speed
-            children = sorted(found, key=lambda child: os.fsencode(child.name))
+        with os.scandir(place) as found:
+            names = _sorted_names(child.name for child in found)
     except OSError:
         yield Entry(prefix.rstrip("/"), 0, 0, 0, 0, "denied", "unreadable_folder")
         return
-    for child in children:
-        if child.is_dir(follow_symlinks=False) and not _is_system(child.name):
-            yield from _walk(root, f"{prefix}{child.name}/")
+    for raw in names:
+        name = os.fsdecode(raw)
+        try:
+            status = os.stat(os.path.join(place, raw), follow_symlinks=False)  # noqa: PTH116, PTH118
+        except PermissionError:
+            yield Entry(f"{prefix}{name}", 0, 0, 0, 0, "denied", "permission_denied")
+            continue
+        except OSError:
+            yield Entry(f"{prefix}{name}", 0, 0, 0, 0, "vanished", "vanished")
+            continue
+        if stat.S_ISDIR(status.st_mode) and not _is_system(name):
+            yield f"{prefix}{name}/"
         else:
-            yield _entry(child, f"{prefix}{child.name}")
+            yield _entry(prefix, name, status)
 
 
-def _entry(child: os.DirEntry[str], name: str) -> Entry:
-    try:
-        found = child.stat(follow_symlinks=False)
-    except OSError:
-        return Entry(name, 0, 0, 0, 0, "vanished", "vanished")
-    status, reason = None, _reason_to_ignore(child.name, found.st_mode)
-    if reason is not None:
-        status = "ignored"
-    return Entry(name, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, status, reason)
+def _sorted_names(names: Iterable[bytes]) -> Iterable[bytes]:
+    """Names in the order of their bytes; of a folder of millions they are kept as packed runs of 50,000."""
+    names = iter(names)
+    runs: list[bytes] = []
+    while len(part := sorted(islice(names, _PACKED_RUN))) == _PACKED_RUN:
+        runs.append(b"\0".join(part))
+    return heapq.merge(part, *map(_unpacked, runs)) if runs else part
 
 
-def _reason_to_ignore(name: str, mode: int) -> str | None:
+def _unpacked(run: bytes) -> Iterator[bytes]:
+    start = 0
+    while (end := run.find(b"\0", start)) >= 0:
+        yield run[start:end]
+        start = end + 1
+    yield run[start:]
+
+
+def _entry(prefix: str, name: str, found: os.stat_result) -> Entry:
+    reason = _reason_to_ignore(prefix, name, found.st_mode)
+    return Entry(
+        f"{prefix}{name}",
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_ino,
+        "ignored" if reason else None,
+        reason,
+    )
+
+
+def _reason_to_ignore(prefix: str, name: str, mode: int) -> str | None:
     if _is_system(name):
         return "system_file"
     if stat.S_ISLNK(mode):
         return "symlink"
     if not stat.S_ISREG(mode):
         return "not_a_file"
-    return "sidecar" if name == SIDECAR_NAME else None
+    return "sidecar" if not prefix and name in SIDECARS else None
 
 
 def _is_system(name: str) -> bool:
     return name.startswith(".") or name.casefold() in SYSTEM_NAMES
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    path, raw = safe_name(entry.name)
-    return {**entry._asdict(), "path": path, "path_bytes": raw}

@@ -1,111 +1,282 @@
-"""From a listed folder to a manifest: one row a file, with its digest, its label and its condition."""
+"""From a listed folder to a manifest: one row a file, with its digest, its label and its condition.
+
+One streaming pass: each file is read once, in a worker process, and memory does not grow with the number of files
+but for 24 bytes each, by which copies are found at the end.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-from functools import partial
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from models.artifacts.tables import MANIFEST, table_of
-from models.data.decode import DecodeLimits, read_file, read_picture
-from models.data.listing import SIDECAR_NAME, file_name
-from models.errors import DataError, EmptyFolder, UnreadableImage
+from models.artifacts.tables import MANIFEST, columns_batch, read_batches, write_batches
+from models.data.decode import DecodeLimits
+from models.data.duplicates import Clusters, cluster_manifest
+from models.data.inspection import Inspection, Request
+from models.data.isolation import InspectionPool, IsolationSettings
+from models.data.labels import LABELLED, LabelSource, Layout, open_labels
+from models.data.listing import file_name
+from models.data.quarantine import read_quarantine
+from models.errors import EmptyFolder, MachineError
 from models.parallel import OnProgress, map_in_threads, no_progress
 from models.settings import Settings
+
+# Files a request to a worker: enough that the request itself costs nothing, few enough to repeat after a crash.
+_CHUNK_FILES = 32
+_BATCH_CHUNKS = 256
+_LEAST_CRASHES = 5
+_CLUSTERED = ("image_id", "perceptual_hash", "given_group", "status")
+_LABELLED_KEY = b"labelled"
+Row = dict[str, Any]
 
 
 class ScanSettings(Settings):
     """How a folder is read."""
 
+    layout: Layout = Field(
+        default="auto",
+        description="class_folders: the first folder is the class; split_folders: train, val and test folders hold "
+        "the class folders; flat: no labels; auto: tells the first two apart.",
+        title="Layout",
+    )
+    labels: str = Field(
+        default="",
+        description="Table with path and label (or labels), and if wanted group, split, weight and slices: CSV, "
+        "parquet or JSON lines. Empty: labels.csv, labels.parquet or labels.jsonl in the folder, if there is one.",
+        title="Label table",
+    )
+    quarantine: str = Field(
+        default="",
+        description="CSV with path and sha256 of files to leave out, as `sortline audit --quarantine` writes it.",
+        title="Quarantine list",
+    )
+    near_duplicate_bits: int = Field(
+        default=4,
+        ge=-1,
+        le=16,
+        description="Pictures whose perceptual hashes differ in at most so many of 64 bits count as near copies; "
+        "-1 knows exact copies only.",
+        title="Near copies",
+    )
+    settle_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=86_400,
+        description="A file written less than so long ago may still be being copied and is left for the next run.",
+        title="Settle time",
+    )
     limits: DecodeLimits = Field(default=DecodeLimits(), title="Limits", description="What one file may cost.")
+    isolation: IsolationSettings = Field(
+        default=IsolationSettings(), title="Isolation", description="The processes in which files are decoded."
+    )
+
+
+def written_before_ns(settings: ScanSettings, now: datetime) -> int | None:
+    """The time that a file must be older than to be read; None where none is too young."""
+    return int((now.timestamp() - settings.settle_seconds) * 1e9) if settings.settle_seconds else None
+
+
+class ScanJob(NamedTuple):
+    """A folder to scan and how; `rows` is the number of its files, for progress."""
+
+    folder: Path
+    settings: ScanSettings
+    rows: int
 
 
 def scan_folder(
     folder: Path, listing: pa.Table, settings: ScanSettings, on_progress: OnProgress = no_progress
 ) -> pa.Table:
-    """Table MANIFEST of a folder, one row an entry of `listing`, in its order.
-
-    The label is the first folder of a path. A file `slices.csv` in the folder adds the columns by which scores
-    are cut: `path` and any others.
+    """Table MANIFEST of a folder, one row an entry of `listing`, in its order, held in memory.
 
     Raises:
-        DataError: `slices.csv` has no column `path`.
+        DataError: a table of labels that cannot be used.
         EmptyFolder: the folder holds no picture that decodes.
+        MachineError: workers do not start, or fail on most files.
     """
-    slices = read_slices(folder)
-    entries = listing.to_pylist()
-    rows = []
-    for row in map_in_threads(partial(_scan_entry, folder, settings.limits), entries):
-        rows.append({**row, "slices": sorted(slices.get(row["path"], {}).items())})
-        on_progress(len(rows), len(entries))
-    if not any(row["status"] == "ok" for row in rows):
-        raise EmptyFolder(
-            f"{folder} holds no picture that decodes ({len(rows)} files of any kind)",
-            "JPEG, PNG, BMP, GIF, TIFF or WebP files in one folder a class",
-            "Check the path.",
-        )
-    return table_of(rows, MANIFEST)
+    job, source = ScanJob(folder, settings, listing.num_rows), open_labels(folder, settings.layout, settings.labels)
+    scanned = pa.Table.from_batches(scan_batches(job, source, listing.to_batches(), on_progress), MANIFEST)
+    _require_pictures(folder, scanned)
+    clusters = cluster_manifest(iter(scanned.to_batches()), settings.near_duplicate_bits)
+    rows = _standing_rows(clusters)
+    ids = dict(zip(rows.tolist(), scanned["image_id"].take(pa.array(rows)).to_pylist(), strict=True))
+    return pa.Table.from_batches(_with_groups(scanned.to_batches(), clusters, ids), _schema(source))
 
 
-def read_slices(folder: Path) -> dict[str, dict[str, str]]:
-    """Columns of `slices.csv` by path; empty where there is no such file."""
+def scan_to_file(
+    job: ScanJob, listing: Iterable[pa.RecordBatch], path: Path, on_progress: OnProgress = no_progress
+) -> int:
+    """Number of rows of the manifest written to `path`; the same rows as `scan_folder`, in bounded memory.
+
+    Raises:
+        As `scan_folder`.
+    """
+    source = open_labels(job.folder, job.settings.layout, job.settings.labels)
+    first_pass = path.with_suffix(".pass1")
     try:
-        text = read_file(folder / SIDECAR_NAME, 64_000_000).decode("utf-8-sig")
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    except UnreadableImage as error:
-        if error.status == "vanished":
-            return {}
-        raise _unreadable_slices(folder, f"{error.status}: {error.reason}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _unreadable_slices(folder, str(error)) from error
-    if rows and "path" not in rows[0]:
-        raise DataError(
-            f"{folder / SIDECAR_NAME} has columns {', '.join(rows[0])}",
-            "a column `path` with paths relative to the folder",
-            "Rename the column or remove the file.",
-        )
-    named = [row for row in rows if row["path"]]
-    return {row["path"]: {k: v for k, v in row.items() if k and k != "path" and v} for row in named}
+        write_batches(first_pass, scan_batches(job, source, listing, on_progress), MANIFEST)
+        _require_pictures(job.folder, *read_batches(first_pass, MANIFEST, ["status"]))
+        columns = read_batches(first_pass, MANIFEST, _CLUSTERED)
+        clusters = cluster_manifest(columns, job.settings.near_duplicate_bits)
+        ids: dict[int, str] = {}
+        start, wanted = 0, _standing_rows(clusters)
+        for batch in read_batches(first_pass, MANIFEST, ["image_id"]):
+            inside = wanted[(wanted >= start) & (wanted < start + batch.num_rows)]
+            ids.update(zip(inside.tolist(), batch["image_id"].take(pa.array(inside - start)).to_pylist(), strict=True))
+            start += batch.num_rows
+        return write_batches(path, _with_groups(read_batches(first_pass, MANIFEST), clusters, ids), _schema(source))
+    finally:
+        first_pass.unlink(missing_ok=True)
 
 
-def _unreadable_slices(folder: Path, why: str) -> DataError:
-    return DataError(
-        f"{folder / SIDECAR_NAME} cannot be read ({why})", "a CSV table in UTF-8", "Mend or remove the file."
+def has_labels(manifest: pa.Table) -> bool:
+    """Whether a manifest comes from a folder that was read with labels."""
+    return bool((manifest.schema.metadata or {}).get(_LABELLED_KEY, b"yes") == b"yes")
+
+
+def scan_batches(
+    job: ScanJob, source: LabelSource, listing: Iterable[pa.RecordBatch], on_progress: OnProgress = no_progress
+) -> Iterator[pa.RecordBatch]:
+    """Record batches of schema MANIFEST, one row a listed file and one a file that only a label table names."""
+    quarantined = read_quarantine(job.settings.quarantine)
+    done = 0
+    with InspectionPool(job.folder, job.settings.limits, job.settings.isolation) as pool:
+        chunks = _chunks(row for batch in listing for row in batch.to_pylist())
+        results = map_in_threads(lambda rows: _inspect(pool, rows), chunks, threads=job.settings.isolation.worker_count)
+        while part := list(islice(results, _BATCH_CHUNKS)):
+            rows = [row for chunk, _ in part for row in chunk]
+            inspections = [inspection for _, found in part for inspection in found]
+            _refuse_broken_machine(inspections)
+            yield _manifest_batch(rows, _quarantined(rows, inspections, quarantined), source)
+            done += len(rows)
+            on_progress(done, job.rows)
+    if missing := source.unseen():
+        lost = [{"path": path, "path_bytes": None, "size_bytes": 0} for path in missing]
+        yield _manifest_batch(lost, [Inspection("vanished", "not_found")] * len(lost), source)
+
+
+def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while part := list(islice(rows, _CHUNK_FILES)):
+        yield part
+
+
+def _inspect(pool: InspectionPool, rows: list[Row]) -> tuple[list[Row], list[Inspection]]:
+    """The rows and their inspections; what the listing has judged is not opened."""
+    requests = [Request(file_name(r), r["size_bytes"], r["mtime_ns"]) for r in rows if r["status"] is None]
+    found = iter(pool.inspect(requests) if requests else [])
+    return rows, [next(found) if r["status"] is None else Inspection(r["status"], r["reason"]) for r in rows]
+
+
+def _quarantined(
+    rows: Sequence[Row], inspections: Sequence[Inspection], quarantined: set[tuple[str, str]]
+) -> list[Inspection]:
+    return [
+        i._replace(status="ignored", reason="quarantined") if (row["path"], i.sha256 or "") in quarantined else i
+        for row, i in zip(rows, inspections, strict=True)
+    ]
+
+
+def _manifest_batch(rows: Sequence[Row], inspections: Sequence[Inspection], source: LabelSource) -> pa.RecordBatch:
+    paths = [row["path"] for row in rows]
+    headers, qualities = [i.header for i in inspections], [i.quality for i in inspections]
+    values = source.describe(paths).combine_chunks()
+    columns: dict[str, Any] = {
+        **{name: values[name].combine_chunks() for name in LABELLED.names},
+        "image_id": [i.sha256 for i in inspections],
+        "path": paths,
+        "path_bytes": [row["path_bytes"] for row in rows],
+        "group_id": [None] * len(rows),
+        "duplicate_group": [None] * len(rows),
+        "status": [i.status for i in inspections],
+        "reason": [i.reason for i in inspections],
+        "size_bytes": [i.size_bytes or row["size_bytes"] for row, i in zip(rows, inspections, strict=True)],
+        "format": [i.header.format if i.header else i.sniffed for i in inspections],
+        **{name: _attributes(headers, name) for name in ("width_px", "height_px", "mode", "frames", "orientation")},
+        **{name: _attributes(qualities, name) for name in _quality_names()},
+    }
+    return columns_batch([columns[name] for name in MANIFEST.names], MANIFEST)
+
+
+def _quality_names() -> tuple[str, ...]:
+    return (
+        "brightness",
+        "contrast",
+        "darkness",
+        "lightness",
+        "information",
+        "sharpness",
+        "is_grey",
+        "perceptual_hash",
     )
 
 
-def _scan_entry(folder: Path, limits: DecodeLimits, entry: dict[str, Any]) -> dict[str, Any]:
-    name = file_name(entry)
-    row = {
-        "path": entry["path"],
-        "path_bytes": entry["path_bytes"],
-        "size_bytes": entry["size_bytes"],
-        "label": entry["path"].split("/")[0] if "/" in entry["path"] else None,
-        "status": entry["status"],
-        "reason": entry["reason"],
-    }
-    if entry["status"] is not None:
-        return row
-    try:
-        picture = read_picture(os.path.join(folder, name), limits)  # noqa: PTH118 - keeps surrogates as they are
-    except UnreadableImage as error:
-        return {**row, "status": error.status, "reason": error.reason}
-    return {
-        **row,
-        "status": "ok",
-        "image_id": picture.sha256,
-        "group_id": picture.sha256,
-        "size_bytes": picture.size_bytes,
-        "width_px": picture.rgb.width,
-        "height_px": picture.rgb.height,
-        "format": picture.format,
-        "mode": picture.mode,
-        "brightness": picture.brightness,
-        "contrast": picture.contrast,
-    }
+def _attributes(records: Sequence[object], name: str) -> list[Any]:
+    return [None if record is None else getattr(record, name) for record in records]
+
+
+def _with_groups(
+    batches: Iterable[pa.RecordBatch], clusters: Clusters, ids: dict[int, str]
+) -> Iterator[pa.RecordBatch]:
+    """The batches with `group_id` and `duplicate_group` filled in, for pictures that decode."""
+    start = 0
+    for batch in batches:
+        rows = range(start, start + batch.num_rows)
+        is_ok = [status == "ok" for status in batch["status"].to_pylist()]
+        own = batch["image_id"].to_pylist()
+        stands = clusters.group_of[rows.start : rows.stop].tolist()
+        copies = clusters.copy_of[rows.start : rows.stop].tolist()
+        groups = [
+            (clusters.group_name.get(s) or ids.get(s) or image_id) if ok else None
+            for s, image_id, ok in zip(stands, own, is_ok, strict=True)
+        ]
+        kin = [ids[c] if c >= 0 and ok else None for c, ok in zip(copies, is_ok, strict=True)]
+        yield _replaced(batch, {"group_id": groups, "duplicate_group": kin})
+        start = rows.stop
+
+
+def _replaced(batch: pa.RecordBatch, values: dict[str, list[str | None]]) -> pa.RecordBatch:
+    columns = [pa.array(values[n], pa.string()) if n in values else batch[n] for n in MANIFEST.names]
+    return pa.RecordBatch.from_arrays(columns, schema=MANIFEST)
+
+
+def _standing_rows(clusters: Clusters) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Rows whose digest names a group of more than themselves."""
+    alone = np.arange(len(clusters.group_of))
+    others = clusters.group_of[clusters.group_of != alone]
+    return np.unique(np.concatenate([others, clusters.copy_of[clusters.copy_of >= 0]]))
+
+
+def _schema(source: LabelSource) -> pa.Schema:
+    """MANIFEST, with a word on whether there are labels at all."""
+    labelled = source.layout != "flat" or any(table.has_labels for table in source.tables)
+    return MANIFEST.with_metadata({**MANIFEST.metadata, _LABELLED_KEY: b"yes" if labelled else b"no"})
+
+
+def _require_pictures(folder: Path, *rows: pa.Table | pa.RecordBatch) -> None:
+    counts = Counter(status for part in rows for status in part["status"].to_pylist())
+    if not counts["ok"]:
+        kinds = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
+        raise EmptyFolder(
+            f"{folder} holds no picture that decodes ({counts.total()} files of any kind: {kinds})",
+            "JPEG, PNG, BMP, GIF, TIFF or WebP files, which are no links, in one folder a class",
+            "Check the path.",
+        )
+
+
+def _refuse_broken_machine(inspections: Sequence[Inspection]) -> None:
+    """Stops where workers die over most files: then it is the machine, and no file."""
+    crashed = sum(i.status == "crashed" for i in inspections)
+    if crashed >= _LEAST_CRASHES and crashed * 2 > sum(i.status in ("ok", "crashed") for i in inspections):
+        raise MachineError(
+            f"workers crashed over {crashed} of {len(inspections)} files",
+            "decoders that run here",
+            "Run sortline doctor.",
+        )

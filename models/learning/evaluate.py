@@ -42,7 +42,9 @@ def evaluate_split(folder: Path, split: pa.Table, onnx_bytes: bytes, on_progress
                 "Run the same command again.",
             )
         kept = {name: row[name] for name in EVALUATION.names if name in row}
-        found.append({**kept, "probabilities": scored.probabilities})
+        # As the scorer measures light, not as the scan does: later batches are compared with it.
+        light = {"brightness": scored.brightness, "contrast": scored.contrast}
+        found.append({**kept, **light, "probabilities": scored.probabilities})
         on_progress(len(found), len(rows))
     return table_of(found, EVALUATION)
 

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from models.artifacts.durable import write_durably
 from models.artifacts.records import Correction, EpochRecord, ModelCard, Trial
+from models.data.draws import DrawWeights
 from models.data.listing import file_name
 from models.data.preprocess import Preprocess
-from models.data.resample import effective_prior
+from models.data.resample import average_draw_weight, effective_prior, read_draws
 from models.data.split import TRAIN, TUNE, SplitSettings, split_settings
+from models.errors import DataError
 from models.learning.checkpoint import Checkpoint
 from models.learning.correction import best_trial, log_offset, try_strengths
 from models.learning.embed import FeatureStore, View, load_pixels
@@ -31,19 +33,21 @@ from models.version import __version__
 
 
 class Sample(NamedTuple):
-    """Rows of one split: where each picture lies, its digest and its class position."""
+    """Rows of one split: where each picture lies, its digest, its class position and the user's weight."""
 
     paths: list[Path]
     image_ids: list[str]
     class_index: NDArray[np.int64]
+    weight: NDArray[np.float64]
 
 
 class Lesson(NamedTuple):
-    """All that training is given."""
+    """All that training is given; `draw_weight` is the average of `draws` over a whole training."""
 
     classes: tuple[str, ...]
     train: Sample
     tune: Sample
+    draws: DrawWeights
     draw_weight: NDArray[np.float64]
     prior: NDArray[np.float64]
     settings: TrainingSettings
@@ -62,21 +66,28 @@ class Fitted(NamedTuple):
 
 
 def prepare_lesson(folder: Path, split: pa.Table, plan: pa.Table, settings: TrainingSettings) -> Lesson:
-    """The rows of train and tune, and how often each is drawn."""
+    """The rows of train and tune, and how often each is drawn.
+
+    Raises:
+        DataError: pictures with a list of labels, or a class of which no picture is ever drawn.
+    """
+    _refuse_several_labels(split)
     classes = tuple(sorted(set(split["label"].to_pylist())))
     train, tune = (sample_of(folder, split, name, classes) for name in (TRAIN, TUNE))
-    weights = plan["draw_weight"].to_numpy()
+    weights = average_draw_weight(plan)
     labels = np.asarray(plan["label"].to_pylist())
     prior = effective_prior(labels, weights, list(classes))
-    return Lesson(classes, train, tune, weights, prior, settings, split_settings(split))
+    _require_drawn(classes, prior)
+    return Lesson(classes, train, tune, read_draws(plan), weights, prior, settings, split_settings(split))
 
 
 def sample_of(folder: Path, split: pa.Table, name: str, classes: tuple[str, ...]) -> Sample:
     """Rows of one split, in the order of the table."""
-    rows = split.filter(pc.equal(split["split"], name)).select(["path", "path_bytes", "image_id", "label"])
+    rows = split.filter(pc.equal(split["split"], name)).select(["path", "path_bytes", "image_id", "label", "weight"])
     found = rows.to_pylist()
     index = np.array([classes.index(row["label"]) for row in found], dtype=np.int64)
-    return Sample([folder / file_name(row) for row in found], [row["image_id"] for row in found], index)
+    weight = rows["weight"].fill_null(1).to_numpy()
+    return Sample([folder / file_name(row) for row in found], [row["image_id"] for row in found], index, weight)
 
 
 def fit_classifier(
@@ -157,14 +168,41 @@ def _fit_frozen(
     chosen = best_trial(trials)
     layers, prior = heads[chosen.regularisation], lesson.prior
     if lesson.settings.refit_on_tune:
-        weight_of = dict(zip(lesson.train.class_index.tolist(), lesson.draw_weight.tolist(), strict=True))
-        tune_weight = np.array([weight_of[k] for k in lesson.tune.class_index.tolist()])
-        more = _viewed(store, lesson.tune, tune_weight, views)
+        more = _viewed(store, lesson.tune, tune_weights(lesson), views)
         both = _stacked(train, more)
         layers = _head(both, lesson, chosen.regularisation or 0.0)
         mass = np.bincount(both.class_index, both.draw_weight, len(lesson.classes))
         prior = mass / mass.sum()
     return Fitted(layers, {}, trials, chosen, prior, ())
+
+
+def tune_weights(lesson: Lesson) -> NDArray[np.float64]:
+    """(N,) draw weights of the tune rows: the user's own, each as much as training makes of it in its class."""
+    train, count = lesson.train, len(lesson.classes)
+    drawn = np.bincount(train.class_index, lesson.draw_weight, count)
+    own = np.bincount(train.class_index, train.weight, count)
+    return np.asarray((drawn / own)[lesson.tune.class_index] * lesson.tune.weight)
+
+
+def _refuse_several_labels(split: pa.Table) -> None:
+    several = split.num_rows - split["labels"].null_count
+    if several:
+        raise DataError(
+            f"{several} of {split.num_rows} pictures have a list of labels",
+            "one label a picture: training on several is not possible yet, audit, split and plan are",
+            "Give each picture one label, in the column label or by its folder.",
+        )
+
+
+def _require_drawn(classes: tuple[str, ...], prior: NDArray[np.float64]) -> None:
+    """Refuses classes that training would never see: their prior is 0, of which there is no logarithm."""
+    missing = [name for name, share in zip(classes, prior.tolist(), strict=True) if not share > 0]
+    if missing:
+        raise DataError(
+            f"no training picture of class {', '.join(missing)} is ever drawn",
+            "a weight above 0 for one picture of every class",
+            "Mend the column weight of the label table.",
+        )
 
 
 def _viewed(
@@ -200,7 +238,7 @@ def _fit_from_scratch(lesson: Lesson, network: Network, preprocess: Preprocess, 
     data = ScratchData(
         load_sample(lesson.train, preprocess),
         lesson.train.class_index,
-        lesson.draw_weight,
+        lesson.draws,
         load_sample(lesson.tune, preprocess),
         lesson.tune.class_index,
     )

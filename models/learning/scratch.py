@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.artifacts.records import EpochRecord
+from models.data.draws import DrawWeights, PlanSampler
 from models.learning.metrics import confusion_counts, objective_value
 from models.learning.training_settings import TrainingSettings
 from models.parallel import OnProgress, no_progress
 
 
 class ScratchData(NamedTuple):
-    """Pictures (N, H, W, 3) uint8 and class positions (N,) of train and tune, and the train draw weights (N,)."""
+    """Pictures (N, H, W, 3) uint8 and class positions (N,) of train and tune, and how often each of train is drawn."""
 
     train_pixels: NDArray[np.uint8]
     train_index: NDArray[np.int64]
-    draw_weight: NDArray[np.float64]
+    draws: DrawWeights
     tune_pixels: NDArray[np.uint8]
     tune_index: NDArray[np.int64]
 
@@ -51,20 +52,20 @@ def fit_scratch(
     """The model of the best epoch on tune, all epochs, and its (N, K) tune logits."""
     settings = training.scratch
     random = torch.Generator().manual_seed(training.seed)
-    draws = np.random.default_rng(training.seed)
+    sampler = PlanSampler(data.draws, training.seed, settings.epochs)
     inputs = int(trunk(torch.zeros(2, 3, *data.train_pixels.shape[1:3])).shape[1])
     model = ScratchModel(trunk, inputs, class_count, random).to(memory_format=torch.channels_last)
-    steps = -(-len(data.train_index) // settings.batch_rows)
+    steps = -(-len(sampler) // settings.batch_rows)
     optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=settings.epochs * steps + 1
     )
-    share = data.draw_weight / data.draw_weight.sum()
     epochs: list[EpochRecord] = []
     best_state, best_logits, best_value = copy.deepcopy(model.state_dict()), None, -1.0
     for epoch in range(settings.epochs):
-        drawn = draws.choice(len(share), size=len(share), p=share)
-        losses = [_step(model, optimiser, schedule, data, rows, random) for rows in np.array_split(drawn, steps)]
+        sampler.set_epoch(epoch)
+        batches = np.array_split(sampler.positions(), steps)
+        losses = [_step(model, optimiser, schedule, data, rows, random) for rows in batches]
         logits = _logits(model, data.tune_pixels)
         record = _record(epoch, float(np.mean(losses)), logits, data.tune_index, training.objective)
         epochs.append(record)

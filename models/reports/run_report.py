@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from models.artifacts.records import DriftReport, ModelCard, Scorecard, ScoreSummary, Verdict
-from models.data.decode import NO_LIMITS, read_picture
 from models.data.split import TEST, TRAIN, TUNE
-from models.errors import UnreadableImage
+from models.reports.page import page_environment, status_counts, thumbnail
 
-THUMBNAIL_PX = 120
 _INBOX_THUMBNAILS = 12
 _PROBLEM_ROWS = 50
 
@@ -30,6 +25,7 @@ class RunRecords(NamedTuple):
     manifest: pa.Table
     split: pa.Table
     data_verdict: Verdict
+    split_verdict: Verdict
     gate_verdict: Verdict
     summary: ScoreSummary | None = None
     predictions: pa.Table | None = None
@@ -38,11 +34,7 @@ class RunRecords(NamedTuple):
 
 def render_report(records: RunRecords) -> str:
     """Self-contained HTML: no script, no request, every name escaped."""
-    environment = Environment(
-        loader=PackageLoader("models.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["share"] = lambda value: "-" if value is None else f"{value:.3f}"
-    template = environment.get_template("run_report.html")
+    template = page_environment().get_template("run_report.html")
     return template.render(
         **records._asdict(),
         class_rows=class_rows(records.split, records.card),
@@ -63,24 +55,6 @@ def class_rows(split: pa.Table, card: ModelCard) -> list[dict[str, object]]:
     for entry in counted:
         rows[entry["label"]][entry["split"]] = entry["path_count"]
     return list(rows.values())
-
-
-def status_counts(table: pa.Table) -> list[tuple[str, str, int]]:
-    """(status, reason, rows), sorted."""
-    counted = table.group_by(["status", "reason"]).aggregate([("path", "count")]).to_pylist()
-    return sorted((row["status"], row["reason"] or "", row["path_count"]) for row in counted)
-
-
-def thumbnail(path: Path) -> str:
-    """A small picture as a data address; empty where the file is no picture any more."""
-    try:
-        picture = read_picture(path, NO_LIMITS).rgb
-    except UnreadableImage:
-        return ""
-    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _problems(predictions: pa.Table | None) -> list[dict[str, object]]:

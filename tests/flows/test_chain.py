@@ -16,8 +16,9 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from flows.audit_folder import audit_folder
 from flows.score_folder import score_folder
 from flows.train_classifier import train_classifier
-from models.artifacts.records import DriftReport, Scorecard, ScoreSummary
-from models.artifacts.ref import read_record
+from models.artifacts.records import DriftReport, Scorecard, ScoreSummary, Verdict
+from models.artifacts.ref import open_checked, read_record
+from models.artifacts.tables import SPLIT, decode_table
 from models.artifacts.workspace import Workspace
 from models.errors import GateFailed
 from models.serving.commit import OutputStore
@@ -31,6 +32,7 @@ CACHED_TASKS = {
     "scan-folder",
     "judge-manifest",
     "assign-splits",
+    "judge-split",
     "plan-resampling",
     "fit-classifier",
     "export-model",
@@ -39,13 +41,16 @@ CACHED_TASKS = {
 }
 UNCACHED_TASKS = {
     "list-folder",
+    "recall-data",
+    "remember-data",
     "assemble-bundle",
     "require-accepted",
     "judge-candidate",
     "write-report",
     "promote-champion",
 }
-TASKS_OF_A_RUN = len(CACHED_TASKS) + len(UNCACHED_TASKS)
+# A verdict is asked for twice: on the data and on their division.
+TASKS_OF_A_RUN = len(CACHED_TASKS) + len(UNCACHED_TASKS) + 1
 
 
 @pytest.fixture
@@ -75,6 +80,11 @@ def _reused(state: State[RunRefs]) -> set[str]:
     raise AssertionError(f"{len(runs)} task runs, expected {TASKS_OF_A_RUN} that are over")
 
 
+def _splits(refs: RunRefs) -> dict[str, str]:
+    table = decode_table(open_checked(refs.split), SPLIT)
+    return dict(zip(table["image_id"].to_pylist(), table["split"].to_pylist(), strict=True))
+
+
 def test_folder_becomes_a_champion_that_scores_an_inbox(workspace: Workspace, tmp_path: Path) -> None:
     folder = write_labelled(tmp_path / "labelled", {"down": 80, "round": 40, "side": 30})
     first = _train(folder, workspace)
@@ -86,9 +96,14 @@ def test_folder_becomes_a_champion_that_scores_an_inbox(workspace: Workspace, tm
     assert (workspace.reports_dir / "shapes.html").stat().st_size > 10_000
     assert Registry(workspace).open_champion("shapes").sha256 == refs.bundle.sha256
 
+    # Now there is a champion whose classes the data are compared with; nothing else is new.
+    second = _train(folder, workspace)
+    assert _reused(second) == CACHED_TASKS - {"judge-manifest"}
+    assert read_record(second.result().data_verdict, Verdict).not_asked.keys() == {"like_before", "labels_look_right"}
     again = _train(folder, workspace)
     assert _reused(again) == CACHED_TASKS
-    assert again.result() == refs
+    assert again.result() == second.result()
+    assert again.result().bundle == refs.bundle
     assert [e.event for e in Registry(workspace).history("shapes")] == ["promoted"]
 
     # What somebody deleted or broke is made anew, and only that.
@@ -96,7 +111,7 @@ def test_folder_becomes_a_champion_that_scores_an_inbox(workspace: Workspace, tm
     refs.scorecard.path.write_bytes(b"{}")
     healed = _train(folder, workspace)
     assert _reused(healed) == CACHED_TASKS - {"assign-splits", "make-scorecard"}
-    assert healed.result() == refs
+    assert healed.result() == again.result()
 
     inbox = write_inbox(tmp_path / "inbox", 20, damaged=True)
     summary_ref, drift_ref = score_folder(inbox, "shapes", tmp_path / "out", workspace.root)
@@ -111,6 +126,12 @@ def test_folder_becomes_a_champion_that_scores_an_inbox(workspace: Workspace, tm
     shutil.copy(inbox / "picture-0000.png", folder / "down" / "new.png")
     grown = _train(folder, workspace)
     assert _reused(grown) == set()
+    # ... but moves no picture: the new one alone was divided.
+    before, after = (_splits(state.result()) for state in (again, grown))
+    assert before.items() < after.items()
+    assert len(after) == len(before) + 1
+    verdict = read_record(grown.result().data_verdict, Verdict)
+    assert "like_before" in {finding.rule for finding in verdict.findings}, "there is something to compare with now"
 
 
 def test_refused_candidate_stays_out_and_is_remembered(workspace: Workspace, tmp_path: Path) -> None:

@@ -68,6 +68,33 @@ def test_audit_judges_and_answers_with_its_exit_code(tmp_path: Path) -> None:
     assert knowingly.returncode == 1
 
 
+def test_audit_quarantines_by_list_and_moves_only_when_told(tmp_path: Path) -> None:
+    folder = write_labelled(tmp_path / "f", {"down": 25, "side": 25})
+    shutil.copy(folder / "down" / "0000.png", folder / "side" / "copy.png")
+    before = set(folder.rglob("*"))
+    wish = ("--quarantine", "one_label_a_picture", "--json")
+    done = _sortline("audit", folder, *wish, cwd=tmp_path)
+    listed = _json(done)["quarantine"]
+    assert (done.returncode, listed["files"], listed["moved"]) == (1, 2, 0), done.stderr
+    assert set(folder.rglob("*")) == before
+    again = _sortline("audit", folder, "--set", f"scan.quarantine={listed['list']}", cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    moved = _json(_sortline("audit", folder, *wish, "--move-to", tmp_path / "away", cwd=tmp_path))["quarantine"]
+    assert moved["moved"] == 2
+    away = {str(p.relative_to(tmp_path / "away")) for p in (tmp_path / "away").rglob("*.png")}
+    assert away == {"down/0000.png", "side/copy.png"}
+    assert before - set(folder.rglob("*")) == {folder / name for name in away}
+    assert _sortline("audit", folder, cwd=tmp_path).returncode == 0
+
+
+def test_audit_compares_with_the_champion_of_a_name(champion_workspace: Workspace, tmp_path: Path) -> None:
+    folder = write_labelled(tmp_path / "f", {"down": 25, "side": 25})
+    done = _sortline("audit", folder, "--name", MODEL, "--workspace", champion_workspace.root, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "labels_match_champion" in done.stdout
+    assert "missing: round" in done.stdout
+
+
 def test_models_and_doctor_answer(champion_workspace: Workspace, tmp_path: Path) -> None:
     place = ("--workspace", champion_workspace.root, "--json")
     listed = _json(_sortline("models", "list", *place, cwd=tmp_path))["models"]
@@ -100,8 +127,14 @@ WRONG_USE = [
     ("train {good} --name m --set training.epoks=3", 2, "training.epoks is unknown"),
     ("train {good} --name m --set split.test_share=2", 2, "split.test_share: Input should be less than 0.5"),
     ("train {good} --name m --workspace {file}/w", 74, "could not be made"),
-    ("audit {empty}", 1, "holds no picture that decodes (0 files of any kind)"),
-    ("audit {texts}", 1, "holds no picture that decodes (1 files of any kind)"),
+    ("audit {empty}", 1, "holds no picture that decodes (0 files of any kind: none)"),
+    ("audit {texts}", 1, "holds no picture that decodes (1 files of any kind: 1 unsupported)"),
+    ("audit {good} --move-to {empty}", 2, "--quarantine-list or --move-to without a rule"),
+    ("audit {good} --quarantine dark --move-to {good}/x", 2, "lies inside the folder of pictures"),
+    ("audit {good} --quarantine darc --workspace {workspace}", 2, "rule darc was not asked. Expected one of"),
+    ("audit {good} --name M!", 2, "Expected a-z, 0-9 and dashes"),
+    ("audit {good} --set validation.rules_file=nowhere.json", 2, "rules file nowhere.json cannot be read"),
+    ("audit {good} --set scan.labels=nowhere.csv", 1, "nowhere.csv cannot be read"),
     ("audit {nowhere}", 2, "does not exist"),
     ("score {good} --name unknown --out out", 2, "model unknown has no champion"),
     ("score {nowhere} --name shapes --out out --workspace {workspace}", 2, "does not exist"),
@@ -132,7 +165,7 @@ def test_wrong_use_gets_one_sentence_and_the_right_code(
     ("folder", "extra", "text"),
     [
         ("empty", (), "holds no picture that decodes"),
-        ("one_class", (), "at_least_two_classes failed: 1.0 (at least 2)"),
+        ("one_class", (), "at_least_two_classes failed: 1 classes (at least 2"),
         ("good", ("--set", "training.network=resnet"), "network resnet is unknown. Expected one of convnet,"),
     ],
 )

@@ -28,7 +28,7 @@ JPEG = encode(PICTURE, "JPEG", quality=90)
         (png_with_flipped_byte(PICTURE), "unreadable", "truncated_or_corrupt"),
         (bomb_png(), "too_large", "too_many_pixels"),
         (encode(Image.new("F", (8, 8), 0.5), "TIFF"), "unsupported", "mode_not_supported"),
-        (encode(PICTURE, "ICO"), "unsupported", "not_an_image"),
+        (encode(PICTURE, "ICO"), "unsupported", "format_not_allowed"),
     ],
 )
 def test_what_cannot_be_decoded_says_why(tmp_path: Path, data: bytes, status: str, reason: str) -> None:
