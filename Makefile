@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed-from-lock
 
-.PHONY: setup demo test lint fmt types lock bench clean
+.PHONY: setup demo test lint fmt types lock corpus bench-data bench clean
 
 setup: $(STAMP)
 
@@ -43,11 +43,27 @@ lock:
 	  .venv-lock/bin/python -m pip freeze --all --exclude sortline --exclude pip ) > requirements.lock
 	rm -rf .venv-lock
 
-bench: setup
+# Scan and scoring over any folder of hostile files: one row a file, no crash, bounded time and memory, same twice.
+corpus: setup
+	@test -n "$(DIR)" || { echo "make corpus DIR=a folder of files to throw at it"; exit 2; }
+	$(BIN)/python -m benchmarks.corpus $(DIR)
+
+# cleanvision is what the scan is compared with; it has an environment of its own.
+.venv-cleanvision/installed:
+	$(PYTHON) -m venv .venv-cleanvision
+	.venv-cleanvision/bin/python -m pip install --quiet --disable-pip-version-check cleanvision==0.3.7
+	touch $@
+
+bench-data: setup .venv-cleanvision/installed
+	$(BIN)/python -m benchmarks.scan
+	$(BIN)/python -m benchmarks.data_quality
+	$(BIN)/python -m benchmarks.tables
+
+bench: setup bench-data
 	$(BIN)/python -m benchmarks.demo_times
 	$(BIN)/python -m benchmarks.session
 	$(BIN)/python -m benchmarks.heads
 	$(BIN)/python -m benchmarks.tables
 
 clean:
-	rm -rf .venv .venv-lock build dist *.egg-info workspace
+	rm -rf .venv .venv-lock .venv-cleanvision build dist *.egg-info workspace

@@ -19,6 +19,7 @@ def show_verdict(verdict: Verdict) -> None:
             "observed": escape_markdown(finding.observed),
             "limit": finding.limit,
             "items": escape_markdown(", ".join(finding.items[:5])),
+            "what to do": "" if finding.outcome == "passed" else finding.do,
         }
         for finding in verdict.findings
     ]

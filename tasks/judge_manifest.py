@@ -9,7 +9,8 @@ from models.artifacts.tables import MANIFEST, decode_table
 from models.artifacts.workspace import Workspace
 from models.serving.data_history import DataBefore
 from tasks.caching import SEALED
-from validation import references, suites, verdicts
+from validation import references, suites
+from validation.judgement import seal_judgement
 
 
 @task(name="judge-manifest", cache_policy=SEALED, persist_result=True, result_serializer="json")
@@ -18,5 +19,5 @@ def judge_manifest(
 ) -> ArtifactRef:
     """Verdict of every rule on a manifest."""
     table = decode_table(open_checked(manifest), MANIFEST)
-    judgement = suites.judge_manifest(table, settings, references.open_reference(before))
-    return verdicts.seal_judgement(workspace, judgement)
+    judged = suites.judge_manifest(table, settings, references.open_reference(before))
+    return seal_judgement(workspace, judged)

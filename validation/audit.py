@@ -22,9 +22,9 @@ from models.errors import SettingsError
 from models.parallel import ProgressSink
 from models.reports.audit_report import AuditRecords, render_audit
 from models.serving.data_history import data_before
+from validation.judgement import open_offenders, seal_judgement
 from validation.references import open_reference
 from validation.suites import ValidationSettings, judge_manifest
-from validation.verdicts import open_offenders, seal_judgement
 
 
 class AuditRequest(NamedTuple):

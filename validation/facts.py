@@ -52,7 +52,7 @@ def manifest_frame(manifest: pa.Table, label_issues: pa.Table | None = None) -> 
         "misnamed": _misnamed(manifest),
         "deep_mode": _where(pc.is_in(manifest["mode"], pa.array(_DEEP_MODES)), manifest["mode"]),
         "grey_among_colour": _where(_grey_among_colour(manifest), manifest["path"]),
-        "copies": _where(_and(is_ok, _is_repeated(manifest["image_id"])), manifest["image_id"]),
+        "copies": _where(_and(is_ok, _is_repeated(manifest["image_id"])), manifest["status"]),
         "near_copies": _near_copies(manifest),
         "suggested_label": _suggested(manifest, label_issues),
     }
@@ -121,7 +121,7 @@ def _near_copies(manifest: pa.Table) -> pa.ChunkedArray:
     pairs = pa.table({"group": manifest["duplicate_group"], "image_id": manifest["image_id"]}).drop_null()
     kinds = pairs.group_by("group").aggregate([("image_id", "count_distinct")])
     several = kinds.filter(pc.greater(kinds["image_id_count_distinct"], 1))["group"]
-    return _where(pc.is_in(manifest["duplicate_group"], several.combine_chunks()), manifest["duplicate_group"])
+    return _where(pc.is_in(manifest["duplicate_group"], several.combine_chunks()), manifest["status"])
 
 
 def _aspect(manifest: pa.Table) -> pa.Array:

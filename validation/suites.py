@@ -18,6 +18,7 @@ from models.data.scan import has_labels
 from models.errors import SettingsError
 from models.settings import Settings
 from validation.facts import manifest_frame, split_frame
+from validation.judgement import Judgement
 from validation.rule_files import Rule, SuiteName, load_rules
 
 if TYPE_CHECKING:
@@ -85,13 +86,6 @@ class Reference(NamedTuple):
 
 
 NO_REFERENCE = Reference()
-
-
-class Judgement(NamedTuple):
-    """A verdict, and table OFFENDERS: every row that broke a rule, by rule and picture."""
-
-    verdict: Verdict
-    offenders: pa.Table
 
 
 def judge_manifest(manifest: pa.Table, settings: ValidationSettings, reference: Reference = NO_REFERENCE) -> Judgement:

@@ -100,8 +100,9 @@ def decode_proof(data: bytes, max_pixels: int) -> tuple[Header, Proof]:
     """
     with opened_picture(data, max_pixels) as opened:
         size, kind, mode = opened.size, str(opened.format), opened.mode
-        # A TIFF is turned while it is loaded, and loses its orientation. A PNG must be loaded first: asked for its
-        # orientation it loads itself, and what is wrong with its pixels would pass for wrong metadata.
+        # A TIFF has the size of the upright picture from the start, is turned while it is loaded, and loses its
+        # orientation. A PNG must be loaded first: asked for its orientation it loads itself, and what is wrong with
+        # its pixels would pass for wrong metadata.
         stored = orientation_of(opened) if kind == "TIFF" else None
         if kind in ("JPEG", "MPO") and mode in ("RGB", "L"):
             opened.draft(mode, (PROOF_PX, PROOF_PX))
@@ -109,9 +110,8 @@ def decode_proof(data: bytes, max_pixels: int) -> tuple[Header, Proof]:
         orientation = orientation_of(opened)
         frames = _frame_count(data, kind) if kind in ("GIF", "TIFF") else int(getattr(opened, "n_frames", 1))
         proof = proof_of(turn_upright(_plain(opened), orientation))
-    seen = orientation if stored is None else stored
-    width_px, height_px = size[::-1] if seen in _SIDEWAYS else size
-    return Header(width_px, height_px, kind, mode, frames, seen), proof
+    width_px, height_px = size[::-1] if orientation in _SIDEWAYS else size
+    return Header(width_px, height_px, kind, mode, frames, orientation if stored is None else stored), proof
 
 
 def _frame_count(data: bytes, kind: str) -> int:

@@ -29,14 +29,12 @@ class Proof(NamedTuple):
     """A picture made small.
 
     Attributes:
-        sample: (h, w, 3) or, of a grey picture, (h, w) uint8: pixels taken from it as they are.
-        small: (h, w) uint8, its luminance, averaged.
-        entropy_bits: of the sample's histogram, the bands one after another.
+        sample: of mode RGB or, of a grey picture, L: pixels taken from it as they are.
+        small: of mode L and the same size: its luminance, averaged.
     """
 
-    sample: Pixels
-    small: Pixels
-    entropy_bits: float
+    sample: Image.Image
+    small: Image.Image
 
 
 class Quality(NamedTuple):
@@ -59,20 +57,23 @@ class Quality(NamedTuple):
 def proof_of(picture: Image.Image) -> Proof:
     """The proof of a picture of mode RGB or L."""
     ratio = max(*picture.size, PROOF_PX) / PROOF_PX
-    size = (max(int(picture.width // ratio), 1), max(int(picture.height // ratio), 1))
-    sample = picture if size == picture.size else picture.resize(size, Image.Resampling.NEAREST)
-    averaged = picture.reduce(int(ratio)) if ratio >= 2 else picture
+    width, height = max(int(picture.width // ratio), 1), max(int(picture.height // ratio), 1)
+    if ratio >= 2:
+        # Averaging four pixels for each of the proof's is enough; averaging all would take as long as all the rest.
+        picture = picture.resize((width * 2, height * 2), Image.Resampling.NEAREST)
+    sample = picture if picture.size == (width, height) else picture.resize((width, height), Image.Resampling.NEAREST)
+    averaged = picture.reduce(2) if ratio >= 2 else picture
     grey = averaged if averaged.mode == "L" else averaged.convert("L")
-    small = grey if size == grey.size else grey.resize(size, Image.Resampling.BILINEAR)
-    return Proof(np.asarray(sample), np.asarray(small), sample.entropy())
+    small = grey if grey.size == (width, height) else grey.resize((width, height), Image.Resampling.BILINEAR)
+    return Proof(sample, small)
 
 
 def measure_quality(proofs: Sequence[Proof]) -> list[Quality]:
     """One measurement a proof, in their order; an answer does not depend on the other proofs."""
     found: dict[int, Quality] = {}
-    places: dict[tuple[int, ...], list[int]] = {}
+    places: dict[tuple[object, ...], list[int]] = {}
     for place, proof in enumerate(proofs):
-        places.setdefault(proof.sample.shape, []).append(place)
+        places.setdefault((proof.sample.mode, proof.sample.size), []).append(place)
     for alike in places.values():
         found.update(zip(alike, _measure_alike([proofs[k] for k in alike]), strict=True))
     return [found[k] for k in range(len(proofs))]
@@ -80,12 +81,12 @@ def measure_quality(proofs: Sequence[Proof]) -> list[Quality]:
 
 def _measure_alike(proofs: Sequence[Proof]) -> list[Quality]:
     """Measurements of proofs of one shape; together they cost a fraction of what they cost one by one."""
-    smalls = np.stack([proof.small for proof in proofs])
+    smalls = _stacked([proof.small for proof in proofs])
     # Every other column is enough for shares of pixels, in half the time.
-    perceived, luma, is_grey = _light(np.stack([proof.sample[:, ::2] for proof in proofs]))
+    perceived, luma, is_grey = _light(np.ascontiguousarray(_stacked([proof.sample for proof in proofs])[:, :, ::2]))
     perceived.sort(axis=1)
     contrast = _spread(luma)
-    information = np.minimum(1, np.array([proof.entropy_bits for proof in proofs]) / 10)
+    information = np.minimum(1, np.array([proof.sample.entropy() for proof in proofs]) / 10)
     tells = (information >= _LEAST_INFORMATION) & (contrast >= _LEAST_CONTRAST)
     numbers = np.stack(
         [
@@ -105,6 +106,15 @@ def _measure_alike(proofs: Sequence[Proof]) -> list[Quality]:
             numbers.tolist(), is_grey.tolist(), hashes.tolist(), tells.tolist(), strict=True
         )
     ]
+
+
+def _stacked(pictures: Sequence[Image.Image]) -> Pixels:
+    """(N, h, w[, 3]) pixels of pictures of one mode and size, converted together: one by one that is slow."""
+    width, height = pictures[0].size
+    sheet = Image.new(pictures[0].mode, (width, height * len(pictures)))
+    for k, picture in enumerate(pictures):
+        sheet.paste(picture, (0, height * k))
+    return np.asarray(sheet).reshape(len(pictures), height, width, *((3,) if sheet.mode == "RGB" else ()))
 
 
 def _light(samples: Pixels) -> tuple[Floats, Floats, NDArray[np.bool_]]:

@@ -75,12 +75,13 @@ def class_counts(manifest: pa.Table) -> list[tuple[str, int, float]]:
 def galleries(records: AuditRecords) -> list[Gallery]:
     """One gallery a rule that rows broke, in the order of the verdict."""
     by_path = {path: k for k, path in enumerate(records.manifest["path"].to_pylist())}
+    kin = records.manifest["duplicate_group"].to_pylist()
     doubted = records.label_issues.to_pylist() if records.label_issues is not None else []
     doubts = {row["path"]: row for row in doubted}
     found = []
     for finding in records.verdict.findings:
         rows = records.offenders.filter(pc.equal(records.offenders["rule"], finding.rule))["path"].to_pylist()
-        places = [by_path[path] for path in rows[:_SHOWN_PICTURES] if path in by_path]
+        places = _together([by_path[path] for path in rows if path in by_path], kin)[:_SHOWN_PICTURES]
         shown = records.manifest.take(pa.array(places, pa.int64())).to_pylist()
         pictures = [
             (
@@ -93,6 +94,15 @@ def galleries(records: AuditRecords) -> list[Gallery]:
         if rows:
             found.append(Gallery(finding.rule, finding.severity, len(rows), pictures))
     return found
+
+
+def _together(places: list[int], kin: list[str | None]) -> list[int]:
+    """The places with near copies beside the first of them; else in their order."""
+    first: dict[str, int] = {}
+    for place in places:
+        if (group := kin[place]) is not None:
+            first.setdefault(group, place)
+    return sorted(places, key=lambda place: (first.get(kin[place] or "", place), place))
 
 
 def _spoken(row: dict[str, object], doubt: dict[str, Any] | None) -> str:

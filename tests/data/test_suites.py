@@ -15,8 +15,9 @@ from models.artifacts.tables import LABEL_ISSUES, MANIFEST, SPLIT, table_of
 from models.data.profile import profile_manifest
 from models.errors import SettingsError
 from validation import suites
+from validation.judgement import Judgement
 from validation.rule_files import load_rules
-from validation.suites import Judgement, Reference, ValidationSettings, judge_manifest, judge_split
+from validation.suites import Reference, ValidationSettings, judge_manifest, judge_split
 
 Row = dict[str, Any]
 
