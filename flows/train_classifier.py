@@ -81,6 +81,7 @@ def train_classifier(
         data_verdict=data_verdict,
         split_verdict=split_verdict,
         split=rows,
+        plan=plan,
         scorecard=scorecard,
         bundle=bundle,
         gate_verdict=gate_verdict,

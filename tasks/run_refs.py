@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.artifacts.records import DriftReport, Scorecard, ScoreSummary, Verdict
 from models.artifacts.ref import ArtifactRef, open_checked, read_record
-from models.artifacts.tables import MANIFEST, SPLIT, decode_table
+from models.artifacts.tables import MANIFEST, RESAMPLE_PLAN, SPLIT, decode_table
 from models.reports.run_report import RunRecords
 from models.serving.bundle import read_bundle
 from models.serving.drift import scored_batch
@@ -22,6 +22,7 @@ class RunRefs(BaseModel):
     manifest: ArtifactRef
     data_verdict: ArtifactRef
     split_verdict: ArtifactRef
+    plan: ArtifactRef
     split: ArtifactRef
     scorecard: ArtifactRef
     bundle: ArtifactRef
@@ -38,6 +39,7 @@ class RunRefs(BaseModel):
             scorecard=read_record(self.scorecard, Scorecard),
             manifest=decode_table(open_checked(self.manifest), MANIFEST),
             split=decode_table(open_checked(self.split), SPLIT),
+            plan=decode_table(open_checked(self.plan), RESAMPLE_PLAN),
             data_verdict=read_record(self.data_verdict, Verdict),
             split_verdict=read_record(self.split_verdict, Verdict),
             gate_verdict=read_record(self.gate_verdict, Verdict),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.artifacts.records import DriftReport, ModelCard, Scorecard, ScoreSummary, Verdict
-from models.data.split import TEST, TRAIN, TUNE
+from models.data.resample import plan_summary
+from models.data.split import TEST, TRAIN, TUNE, row_classes
 from models.reports.page import page_environment, status_counts, thumbnail
 
 _INBOX_THUMBNAILS = 12
@@ -24,6 +26,7 @@ class RunRecords(NamedTuple):
     scorecard: Scorecard
     manifest: pa.Table
     split: pa.Table
+    plan: pa.Table
     data_verdict: Verdict
     split_verdict: Verdict
     gate_verdict: Verdict
@@ -37,7 +40,7 @@ def render_report(records: RunRecords) -> str:
     template = page_environment().get_template("run_report.html")
     return template.render(
         **records._asdict(),
-        class_rows=class_rows(records.split, records.card),
+        class_rows=class_rows(records.split, records.plan),
         statuses=status_counts(records.manifest),
         mistakes=[(m, thumbnail(records.folder / m.path)) for m in records.scorecard.worst_mistakes],
         problems=_problems(records.predictions),
@@ -45,16 +48,17 @@ def render_report(records: RunRecords) -> str:
     )
 
 
-def class_rows(split: pa.Table, card: ModelCard) -> list[dict[str, object]]:
-    """Rows of each class in each split, and its share before and after resampling."""
-    counted = split.group_by(["label", "split"]).aggregate([("path", "count")]).to_pylist()
-    rows: dict[str, dict[str, object]] = {
-        label: {"label": label, "prior": prior, "drawn": drawn, TRAIN: 0, TUNE: 0, TEST: 0}
-        for label, prior, drawn in zip(card.classes, card.train_prior, card.effective_prior, strict=True)
-    }
-    for entry in counted:
-        rows[entry["label"]][entry["split"]] = entry["path_count"]
-    return list(rows.values())
+def class_rows(split: pa.Table, plan: pa.Table) -> list[dict[str, object]]:
+    """Rows of each class in each split, and what an epoch draws of it before and after resampling."""
+    counted = Counter(
+        (label, place)
+        for labels, place in zip(row_classes(split), split["split"].to_pylist(), strict=True)
+        for label in labels
+    )
+    return [
+        {**draws._asdict(), **{place: counted[draws.label, place] for place in (TRAIN, TUNE, TEST)}}
+        for draws in plan_summary(plan)
+    ]
 
 
 def _problems(predictions: pa.Table | None) -> list[dict[str, object]]:

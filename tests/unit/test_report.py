@@ -8,6 +8,7 @@ import pytest
 from models.artifacts.records import Finding, Mistake, Verdict
 from models.artifacts.tables import MANIFEST, SPLIT, table_of
 from models.artifacts.workspace import Workspace
+from models.data.resample import ResamplingSettings, plan_resampling
 from models.data.scan import ScanSettings
 from models.reports.run_report import RunRecords, render_report
 from models.serving.bundle import Bundle
@@ -52,6 +53,7 @@ def page(champion: Bundle, tmp_path: Path) -> str:
             scorecard=champion.scorecard.model_copy(update={"worst_mistakes": (mistake,)}),
             manifest=table_of(rows, MANIFEST),
             split=table_of(rows, SPLIT),
+            plan=plan_resampling(table_of(rows, SPLIT), ResamplingSettings()),
             data_verdict=Verdict(subject="manifest", findings=(finding,)),
             split_verdict=Verdict(subject="split", findings=(finding,)),
             gate_verdict=Verdict(subject="candidate", findings=(finding, against)),
