@@ -10,6 +10,7 @@ import io
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ from validation.suites import ValidationSettings, judge_manifest, judge_split
 PLANTED_SHARE = 0.05
 COPIES = 200
 SEED = 0
+_CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "compressed": lambda p: p,
+    "resized_to_0.7": lambda p: p.resize((int(p.width * 0.7), int(p.height * 0.7))),
+    "brightened_by_0.15": lambda p: ImageEnhance.Brightness(p).enhance(1.15),
+    "cropped_by_0.013": lambda p: p.crop((p.width // 100 + 1, p.height // 100 + 1, p.width, p.height)),
+}
 
 
 def write_digits(folder: Path) -> dict[str, str]:
@@ -73,14 +80,18 @@ def near_copies(folder: Path) -> dict[str, Any]:
         kin[str(target.relative_to(folder))] = str(original.relative_to(folder))
     after = scan_folder(folder, listing_table(folder), ScanSettings())
     group = dict(zip(after["path"].to_pylist(), after["group_id"].to_pylist(), strict=True))
-    joined = sum(group[copy] == group[original] for copy, original in kin.items())
+    joined = [group[copy] == group[original] for copy, original in kin.items()]
     shared = {g for g in before["duplicate_group"].to_pylist() if g is not None}
     split = assign_splits(after, SplitSettings())
     side = dict(zip(split["path"].to_pylist(), split["split"].to_pylist(), strict=True))
     straddling = sum(side[c] != side[o] for c, o in kin.items() if group[c] == group[o])
     return {
         "copies": COPIES,
-        "joined_share": round(joined / COPIES, 4),
+        "joined_share": round(sum(joined) / COPIES, 4),
+        "joined_share_by_change": {
+            name: round(sum(joined[k :: len(_CHANGES)]) / len(joined[k :: len(_CHANGES)]), 4)
+            for k, name in enumerate(_CHANGES)
+        },
         "joined_copies_across_splits": straddling,
         "clusters_without_planting": len(shared),
         "pictures_in_them": len(before["duplicate_group"].drop_null()),
@@ -141,16 +152,10 @@ def _named_shortcuts(manifest: pa.Table) -> tuple[str, ...]:
 
 
 def _changed(picture: Image.Image, k: int) -> bytes:
-    """JPEG bytes of a picture that was compressed, resized, brightened or cropped a little."""
-    width, height = picture.size
-    ways = (
-        lambda p: p,
-        lambda p: p.resize((int(width * 0.7), int(height * 0.7))),
-        lambda p: ImageEnhance.Brightness(p).enhance(1.15),
-        lambda p: p.crop((width // 100 + 1, height // 100 + 1, width, height)),
-    )
+    """JPEG bytes of a picture that was changed in one of the ways, by turns."""
     buffer = io.BytesIO()
-    ways[k % len(ways)](picture).save(buffer, "JPEG", quality=60 + k % 30)
+    change = list(_CHANGES.values())[k % len(_CHANGES)]
+    change(picture).save(buffer, "JPEG", quality=60 + k % 30)
     return buffer.getvalue()
 
 

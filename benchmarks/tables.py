@@ -92,6 +92,7 @@ def _scan_table(record: dict[str, Any]) -> str:
 def _data_table(record: dict[str, Any], corpus: dict[str, Any]) -> str:
     figures, hostile = record["figures"], corpus["figures"]
     copies, shortcuts = figures["near_copies_elpv"], figures["shortcuts_elpv"]
+    changes = ", ".join(f"{k.replace('_', ' ')} {v:.2f}" for k, v in copies["joined_share_by_change"].items())
     lines = [
         "What was planted and found, real pictures:",
         "",
@@ -108,9 +109,8 @@ def _data_table(record: dict[str, Any], corpus: dict[str, Any]) -> str:
         lines.append(f"| {title} | {row.get('pictures', '')} | {numbers} |")
     lines += [
         "",
-        f"Of {copies['copies']} changed copies of ELPV cells (compressed, resized, brightened, cropped) "
-        f"{copies['joined_share']:.3f} join their original, and {copies['joined_copies_across_splits']} of those "
-        f"straddle a split. {shortcuts['found_share']:.2f} of {shortcuts['rounds']} planted shortcuts are named, "
+        f"Of {copies['copies']} changed copies of ELPV cells {copies['joined_share']:.2f} join their original ({changes}), "
+        f"and {copies['joined_copies_across_splits']} of those straddle a split. {shortcuts['found_share']:.2f} of {shortcuts['rounds']} planted shortcuts are named, "
         f"{shortcuts['false_alarm_share']:.2f} of as many folders without one raise an alarm.",
         "",
         f"`make corpus` on {hostile['files']} public decoder test files: {hostile['files']} rows, "
