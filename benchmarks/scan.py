@@ -29,9 +29,9 @@ from PIL import Image
 from benchmarks.pictures import write_cells, write_crops, write_ladder
 from benchmarks.result_file import write_result
 from models.artifacts.tables import MANIFEST, write_batches
+from models.data.folder_profile import profile_manifest
 from models.data.isolation import IsolationSettings
 from models.data.listing import LISTING, listing_batches, listing_table
-from models.data.profile import profile_manifest
 from models.data.scan import ScanSettings, scan_folder
 from models.parallel import usable_cores
 from validation.suites import Reference, ValidationSettings, judge_manifest

@@ -109,8 +109,9 @@ def _data_table(record: dict[str, Any], corpus: dict[str, Any]) -> str:
         lines.append(f"| {title} | {row.get('pictures', '')} | {numbers} |")
     lines += [
         "",
-        f"Of {copies['copies']} changed copies of ELPV cells {copies['joined_share']:.2f} join their original ({changes}), "
-        f"and {copies['joined_copies_across_splits']} of those straddle a split. {shortcuts['found_share']:.2f} of {shortcuts['rounds']} planted shortcuts are named, "
+        f"Of {copies['copies']} changed copies of ELPV cells {copies['joined_share']:.2f} join their original "
+        f"({changes}), and {copies['joined_copies_across_splits']} of those straddle a split. "
+        f"{shortcuts['found_share']:.2f} of {shortcuts['rounds']} planted shortcuts are named, "
         f"{shortcuts['false_alarm_share']:.2f} of as many folders without one raise an alarm.",
         "",
         f"`make corpus` on {hostile['files']} public decoder test files: {hostile['files']} rows, "

@@ -16,7 +16,7 @@ from great_expectations.expectations.expectation import BatchExpectation
 from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 
-from models.data.profile import CATEGORIES, NUMBERS, FolderProfile, compare_profiles, profile_manifest
+from models.data.folder_profile import CATEGORIES, NUMBERS, FolderProfile, compare_profiles, profile_manifest
 from models.data.shortcuts import Shortcut, property_shortcuts
 from validation.facts import colliding
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.artifacts.ref import ArtifactRef, open_checked
 from models.artifacts.tables import LABEL_ISSUES, MANIFEST, decode_table
-from models.data.profile import profile_manifest
+from models.data.folder_profile import profile_manifest
 from models.serving.data_history import DataBefore
 from validation.suites import Reference
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from models.artifacts.records import Finding, Outcome, Verdict
 from models.artifacts.tables import OFFENDERS
-from models.data.profile import FolderProfile
+from models.data.folder_profile import FolderProfile
 from models.data.scan import has_labels
 from models.errors import SettingsError
 from models.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 
 from models.artifacts.records import Verdict
 from models.artifacts.tables import LABEL_ISSUES, MANIFEST, SPLIT, table_of
-from models.data.profile import profile_manifest
+from models.data.folder_profile import profile_manifest
 from models.errors import SettingsError
 from validation import suites
 from validation.judgement import Judgement

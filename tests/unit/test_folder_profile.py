@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from models.artifacts.tables import MANIFEST, table_of
-from models.data.profile import compare_profiles, profile_manifest
+from models.data.folder_profile import compare_profiles, profile_manifest
 
 
 def _manifest(seed: int, rows: int, *, brightness: float = 0.5, rare_share: float = 0.2) -> pa.Table:
