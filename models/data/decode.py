@@ -12,15 +12,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from pydantic import Field
 
 from models.data.sniff import FORMATS, SNIFFED_BYTES, sniff_format, webp_pixels
 from models.errors import UnreadableImage
-from models.settings import Settings
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -67,19 +65,16 @@ _UPRIGHT = {
 }
 
 
-class DecodeLimits(Settings):
-    """What one file may cost."""
+class FileLimits(Protocol):
+    """What one file may cost: `models.data.limits.DecodeLimits`, or what a worker was told of it."""
 
-    max_bytes: int = Field(
-        default=256_000_000, ge=1, description="Largest file that is read, in bytes.", title="Largest file"
-    )
-    max_pixels: int = Field(
-        default=64_000_000, ge=1, description="Largest picture that is decoded, in pixels.", title="Largest picture"
-    )
+    @property
+    def max_bytes(self) -> int:
+        """Largest file that is read."""
 
-
-# For pictures that a scan has let in: their digest is checked instead.
-NO_LIMITS = DecodeLimits(max_bytes=2**40, max_pixels=2**40)
+    @property
+    def max_pixels(self) -> int:
+        """Largest picture that is decoded."""
 
 
 class FileTimes(NamedTuple):
@@ -101,7 +96,7 @@ class Picture(NamedTuple):
     contrast: float
 
 
-def read_picture(path: str | Path, limits: DecodeLimits, expected: FileTimes | None = None) -> Picture:
+def read_picture(path: str | Path, limits: FileLimits, expected: FileTimes | None = None) -> Picture:
     """The picture in a file, read once.
 
     Args:

@@ -67,7 +67,7 @@ def compare_profiles(before: FolderProfile, now: FolderProfile, effect: float) -
         if len(left) and len(right):
             chance = float(kstwobign.isf(alpha)) * np.sqrt(1 / before.rows + 1 / now.rows)
             # The kept values stand for the rest to within one step.
-            found.append(Shift(name, _ks_distance(left, right), max(effect, chance + 2 / _KEPT_VALUES)))
+            found.append(Shift(name, ks_distance(left, right), max(effect, chance + 2 / _KEPT_VALUES)))
     for name in CATEGORIES:
         distance, p_value = _category_distance(before.categories[name], now.categories[name])
         found.append(Shift(name, distance, effect if p_value < alpha else 1.0))
@@ -79,7 +79,9 @@ def _counted(values: pa.ChunkedArray) -> dict[str, int]:
     return dict(sorted(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)))
 
 
-def _ks_distance(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
+def ks_distance(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
+    """Largest gap between two empirical distributions, 0..1 (Kolmogorov-Smirnov)."""
+    left, right = np.sort(left), np.sort(right)
     both = np.concatenate([left, right])
     gap = np.searchsorted(left, both, "right") / len(left) - np.searchsorted(right, both, "right") / len(right)
     return float(np.abs(gap).max())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from models.data.decode import DecodeLimits, FileTimes, opened_picture, orientation_of, read_file, to_rgb, turn_upright
+from models.data.decode import FileLimits, FileTimes, opened_picture, orientation_of, read_file, to_rgb, turn_upright
 from models.data.quality import PROOF_PX, Proof, Quality, measure_quality, proof_of
 from models.data.sniff import SNIFFED_BYTES, sniff_format
 from models.errors import UnreadableImage
@@ -54,7 +54,7 @@ def nothing_between() -> None:
 
 
 def inspect_files(
-    folder: str, requests: Sequence[Request], limits: DecodeLimits, before_each: Callable[[], None] = nothing_between
+    folder: str, requests: Sequence[Request], limits: FileLimits, before_each: Callable[[], None] = nothing_between
 ) -> list[Inspection]:
     """One inspection a request, in their order; no file makes another's differ.
 
@@ -75,7 +75,7 @@ def inspect_files(
     return [i._replace(quality=next(qualities)) if i.status == "ok" else i for i in found]
 
 
-def _inspect(path: str, request: Request, limits: DecodeLimits) -> tuple[Inspection, Proof | None]:
+def _inspect(path: str, request: Request, limits: FileLimits) -> tuple[Inspection, Proof | None]:
     sha256, size_bytes, sniffed = None, None, None
     try:
         data = read_file(path, limits.max_bytes, FileTimes(request.size_bytes, request.mtime_ns))

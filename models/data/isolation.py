@@ -19,9 +19,9 @@ from typing import IO, Any
 from pydantic import Field
 
 import models
-from models.data.decode import DecodeLimits
 from models.data.inspection import Header, Inspection, Request
 from models.data.inspection_worker import READY
+from models.data.limits import DecodeLimits
 from models.data.quality import Quality
 from models.errors import MachineError
 from models.parallel import usable_cores

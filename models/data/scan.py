@@ -18,11 +18,11 @@ import pyarrow as pa
 from pydantic import Field
 
 from models.artifacts.tables import MANIFEST, columns_batch, read_batches, write_batches
-from models.data.decode import DecodeLimits
 from models.data.duplicates import Clusters, cluster_manifest
 from models.data.inspection import Inspection, Request
 from models.data.isolation import InspectionPool, IsolationSettings
 from models.data.labels import LABELLED, LabelSource, Layout, open_labels
+from models.data.limits import DecodeLimits
 from models.data.listing import file_name
 from models.data.quarantine import read_quarantine
 from models.errors import EmptyFolder, MachineError

@@ -13,7 +13,8 @@ from PIL import Image
 from safetensors.numpy import load, save
 
 from models.artifacts.durable import write_durably
-from models.data.decode import NO_LIMITS, read_picture
+from models.data.decode import read_picture
+from models.data.limits import NO_LIMITS
 from models.data.preprocess import Preprocess
 from models.errors import ArtifactChanged, UnreadableImage
 from models.parallel import OnProgress, map_in_threads, no_progress

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.artifacts.records import Mistake, ModelCard, Scorecard, SliceScore
 from models.artifacts.tables import EVALUATION, table_of
-from models.data.decode import NO_LIMITS
+from models.data.limits import NO_LIMITS
 from models.data.listing import file_name
 from models.data.split import TEST
 from models.errors import ArtifactChanged

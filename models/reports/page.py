@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from models.data.decode import DecodeLimits, read_picture
+from models.data.decode import read_picture
+from models.data.limits import DecodeLimits
 from models.errors import UnreadableImage
 
 THUMBNAIL_PX = 120

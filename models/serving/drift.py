@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from models.artifacts.records import DriftMeasure, DriftReport, ScoreSummary
+from models.data.folder_profile import ks_distance
 from models.serving.bundle import Bundle
 from models.serving.commit import OutputStore
 from models.settings import Settings
@@ -63,14 +64,6 @@ def measure_drift(predictions: pa.Table, bundle: Bundle, settings: DriftSettings
         baseline_rows=baseline.num_rows,
         measures=tuple(measures),
     )
-
-
-def ks_distance(left: Floats, right: Floats) -> float:
-    """Largest gap between two empirical distributions, 0..1."""
-    left, right = np.sort(left), np.sort(right)
-    both = np.concatenate([left, right])
-    gap = np.searchsorted(left, both, "right") / len(left) - np.searchsorted(right, both, "right") / len(right)
-    return float(np.abs(gap).max())
 
 
 def _floats(values: Floats | pa.ChunkedArray) -> Floats:

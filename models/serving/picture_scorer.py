@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts.records import ModelCard
-from models.data.decode import DecodeLimits, FileTimes, read_picture
+from models.data.decode import FileTimes, read_picture
+from models.data.limits import DecodeLimits
 from models.errors import UnreadableImage
 from models.serving.session import ImageSession
 

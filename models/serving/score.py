@@ -17,7 +17,8 @@ from pydantic import Field
 
 from models.artifacts.records import ScoreSummary
 from models.artifacts.tables import PREDICTIONS, encode_table, table_of
-from models.data.decode import DecodeLimits, FileTimes
+from models.data.decode import FileTimes
+from models.data.limits import DecodeLimits
 from models.data.listing import LISTING, file_name, listing_table, require_apart, safe_name
 from models.errors import ContractBroken, SettingsError
 from models.parallel import OnProgress, map_in_threads, no_progress, shifted, usable_cores

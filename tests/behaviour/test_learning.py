@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from models.data.decode import DecodeLimits, decode_rgb
+from models.data.decode import decode_rgb
+from models.data.limits import DecodeLimits
 from models.learning.correction import log_offset
 from models.learning.head import HeadData, fit_head, head_logits
 from models.learning.metrics import confusion_counts, objective_value

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.data.decode import DecodeLimits, decode_rgb, read_picture
+from models.data.decode import decode_rgb, read_picture
+from models.data.limits import DecodeLimits
 from models.data.listing import file_name, listing_table
 from models.data.scan import ScanSettings, scan_folder
 from models.errors import UnreadableImage

@@ -11,7 +11,8 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from models.data.decode import DecodeLimits, read_picture
+from models.data.decode import read_picture
+from models.data.limits import DecodeLimits
 from models.data.preprocess import Preprocess
 from models.errors import ExportMismatch
 from models.networks.registry import UprightTrunk, find_network

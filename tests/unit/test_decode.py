@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.data.decode import REASONS, DecodeLimits, decode_rgb, light_of, read_file, read_picture
+from models.data.decode import REASONS, decode_rgb, light_of, read_file, read_picture
+from models.data.limits import DecodeLimits
 from models.errors import UnreadableImage
 from tests.pictures import bomb_png, draw, encode, png_with_flipped_byte
 

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from models.artifacts.tables import EVALUATION, PREDICTIONS, table_of
+from models.data.folder_profile import ks_distance
 from models.serving.bundle import Bundle
-from models.serving.drift import DriftSettings, ks_distance, measure_drift
+from models.serving.drift import DriftSettings, measure_drift
 
 FAST = DriftSettings(bootstrap_rounds=200)
 
