@@ -33,6 +33,12 @@ def write_result(name: str, n: int, figures: dict[str, Any]) -> Path:
     return path
 
 
+def read_figures(name: str) -> dict[str, Any]:
+    """Figures of the last result; empty where there is none."""
+    path = RESULTS / f"{name}.json"
+    return dict(json.loads(path.read_text())["figures"]) if path.is_file() else {}
+
+
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

@@ -27,8 +27,9 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from benchmarks.pictures import write_cells, write_crops, write_ladder
-from benchmarks.result_file import write_result
+from benchmarks.result_file import read_figures, write_result
 from models.artifacts.tables import MANIFEST, write_batches
+from models.data.elpv import write_elpv_folders
 from models.data.folder_profile import profile_manifest
 from models.data.isolation import IsolationSettings
 from models.data.listing import LISTING, listing_batches, listing_table
@@ -37,6 +38,7 @@ from models.parallel import usable_cores
 from validation.suites import Reference, ValidationSettings, judge_manifest
 
 ROUNDS = 3
+PARTS = ("judge", "plain", "cleanvision", "listing")
 CLEANVISION = Path(".venv-cleanvision/bin/python")
 _CHUNK = 32
 
@@ -204,33 +206,40 @@ def judge_many(cells: Path, rows: int = 100_000) -> dict[str, Any]:
     }
 
 
-def measure(files: int) -> dict[str, Any]:
-    """All figures."""
+def measure(files: int, parts: Sequence[str]) -> dict[str, Any]:
+    """Figures of the named parts; those of the others stay what they were in the last result."""
+    figures = read_figures("scan")
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
-        cells = write_cells(root / "elpv", times=4)
-        folders = {
-            "elpv_png_300px_grey": cells,
-            "photo_jpeg_256px": write_crops(root / "jpeg256" / "a", 12_000, 256, "JPEG").parent,
-            "photo_jpeg_512px": write_crops(root / "jpeg512" / "a", 4000, 512, "JPEG").parent,
-            "photo_jpeg_1024px": write_crops(root / "jpeg1024" / "a", 1200, 1024, "JPEG").parent,
-            "photo_png_256px": write_crops(root / "png256" / "a", 5000, 256, "PNG").parent,
-        }
-        small = write_crops(root / "small", 2000, 256, "JPEG")
-        return {
-            "judge": judge_many(root / "elpv" / "source" / "cells"),
-            "plain": {name: compare_with_plain(folder) for name, folder in folders.items()},
-            "cleanvision": compare_with_cleanvision(small, write_ladder(root / "ladder", 1500)),
-            "listing": list_many(root / "many", files),
-        }
+        if "judge" in parts:
+            figures["judge"] = judge_many(write_elpv_folders(root / "judge").labelled)
+        if "plain" in parts:
+            figures["plain"] = {name: compare_with_plain(folder) for name, folder in _plain_folders(root).items()}
+        if "cleanvision" in parts:
+            small = write_crops(root / "small", 2000, 256, "JPEG")
+            figures["cleanvision"] = compare_with_cleanvision(small, write_ladder(root / "ladder", 1500))
+        if "listing" in parts:
+            figures["listing"] = list_many(root / "many", files)
+    return figures
+
+
+def _plain_folders(root: Path) -> dict[str, Path]:
+    return {
+        "elpv_png_300px_grey": write_cells(root / "elpv", times=4),
+        "photo_jpeg_256px": write_crops(root / "jpeg256" / "a", 12_000, 256, "JPEG").parent,
+        "photo_jpeg_512px": write_crops(root / "jpeg512" / "a", 4000, 512, "JPEG").parent,
+        "photo_jpeg_1024px": write_crops(root / "jpeg1024" / "a", 1200, 1024, "JPEG").parent,
+        "photo_png_256px": write_crops(root / "png256" / "a", 5000, 256, "PNG").parent,
+    }
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=1_000_000)
     parser.add_argument("--list", type=Path)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     chosen = parser.parse_args()
     if chosen.list:
         sys.stdout.write(json.dumps(_list_here(chosen.list)))
     else:
-        sys.stdout.write(f"{write_result('scan', ROUNDS, measure(chosen.files))}\n")
+        sys.stdout.write(f"{write_result('scan', ROUNDS, measure(chosen.files, chosen.parts))}\n")
