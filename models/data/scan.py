@@ -24,6 +24,7 @@ from models.data.isolation import InspectionPool, IsolationSettings
 from models.data.labels import LABELLED, LabelSource, Layout, open_labels
 from models.data.limits import DecodeLimits
 from models.data.listing import file_name
+from models.data.quality import Quality
 from models.data.quarantine import read_quarantine
 from models.errors import EmptyFolder, MachineError
 from models.parallel import OnProgress, map_in_threads, no_progress
@@ -200,22 +201,9 @@ def _manifest_batch(rows: Sequence[Row], inspections: Sequence[Inspection], sour
         "size_bytes": [i.size_bytes or row["size_bytes"] for row, i in zip(rows, inspections, strict=True)],
         "format": [i.header.format if i.header else i.sniffed for i in inspections],
         **{name: _attributes(headers, name) for name in ("width_px", "height_px", "mode", "frames", "orientation")},
-        **{name: _attributes(qualities, name) for name in _quality_names()},
+        **{name: _attributes(qualities, name) for name in Quality._fields},
     }
     return columns_batch([columns[name] for name in MANIFEST.names], MANIFEST)
-
-
-def _quality_names() -> tuple[str, ...]:
-    return (
-        "brightness",
-        "contrast",
-        "darkness",
-        "lightness",
-        "information",
-        "sharpness",
-        "is_grey",
-        "perceptual_hash",
-    )
 
 
 def _attributes(records: Sequence[object], name: str) -> list[Any]:
