@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed-from-lock
 
-.PHONY: setup demo test lint fmt types lock corpus bench-data bench clean
+.PHONY: setup demo test packaging lint fmt types lock corpus bench-data bench clean
 
 setup: $(STAMP)
 
@@ -19,8 +19,13 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/sortline demo
 
+# One process a core; the tests of one file stay together, for what they share is made once.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not packaging"
+
+# Sortline as a user installs it: from its wheel, into an environment of its own.
+packaging: setup
+	$(BIN)/pytest -m packaging
 
 lint: setup
 	$(BIN)/ruff format --check .

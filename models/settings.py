@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -16,6 +17,25 @@ class Settings(BaseModel):
     """Frozen settings; an unknown key is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NamesFile:
+    """Marks a setting whose text is the path of a file: what that file holds is part of the setting."""
+
+
+FileName = Annotated[str, NamesFile()]
+
+
+def named_files(settings: Settings) -> list[Path]:
+    """The files that settings name, those of nested settings too, in the order of the fields."""
+    found: list[Path] = []
+    for key, field in type(settings).model_fields.items():
+        value = getattr(settings, key)
+        if isinstance(value, Settings):
+            found += named_files(value)
+        elif value and any(isinstance(mark, NamesFile) for mark in field.metadata):
+            found.append(Path(value))
+    return found
 
 
 def parse_settings(groups: Mapping[str, type[Settings]], assignments: Sequence[str]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""What makes a task's earlier answer good enough: same sealed inputs, same settings, same code, artifact intact."""
+"""What makes a task's earlier answer good enough.
+
+Same sealed inputs, same settings and files that they name, same code, and an artifact that is intact.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from prefect.context import TaskRunContext
 from prefect.settings import get_current_settings
 from pydantic import ValidationError
 
+from models.artifacts.durable import sha256_of
 from models.artifacts.ref import ArtifactRef
+from models.settings import Settings, named_files
 from models.version import __version__
 
 # Where pictures lie is no part of what they are; the listing's and the split's digests are.
@@ -36,7 +41,7 @@ class SealedInputs(CachePolicy):
     ) -> str | None:
         """Key of the task's name, source, version and identifying inputs."""
         identity = {name: value for name, value in inputs.items() if name not in _NOT_IDENTITY}
-        identity |= {"task": task_ctx.task.name, "version": __version__}
+        identity |= {"task": task_ctx.task.name, "version": __version__, "files": _named_files(inputs)}
         parts = [
             INPUTS.compute_key(task_ctx, identity, flow_parameters),
             TASK_SOURCE.compute_key(task_ctx, identity, flow_parameters),
@@ -46,6 +51,12 @@ class SealedInputs(CachePolicy):
         if storage is not None:
             _forget_broken(Path(storage) / key)
         return key
+
+
+def _named_files(inputs: dict[str, Any]) -> list[str | None]:
+    """Digests of the files that settings among the inputs name; None where there is none, of which the task tells."""
+    paths = [path for value in inputs.values() if isinstance(value, Settings) for path in named_files(value)]
+    return [sha256_of(path) if path.is_file() else None for path in paths]
 
 
 def _forget_broken(record: Path) -> None:

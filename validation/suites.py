@@ -16,7 +16,7 @@ from models.artifacts.tables import OFFENDERS
 from models.data.folder_profile import FolderProfile
 from models.data.scan import has_labels
 from models.errors import SettingsError
-from models.settings import Settings
+from models.settings import FileName, Settings
 from validation.facts import manifest_frame, split_frame
 from validation.judgement import Judgement
 from validation.rule_files import Rule, SuiteName, load_rules
@@ -64,7 +64,7 @@ class ValidationSettings(Settings):
     max_label_error_share: float = Field(
         default=0.02, ge=0, le=1, description="Share of labels that may look wrong.", title="Label errors"
     )
-    rules_file: str = Field(
+    rules_file: FileName = Field(
         default="",
         description="JSON that adds rules, changes them or switches them off; see docs/validation.md.",
         title="Rules file",

@@ -18,8 +18,8 @@ PROOF_PX = 64
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 # Perceived luminance (HSP colour model, as cleanvision uses it) and Rec. 601 luma (as Pillow's mode L).
-_PERCEIVED = np.array([0.241, 0.691, 0.068], dtype=np.float32)
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_PERCEIVED = (0.241, 0.691, 0.068)
+_LUMA = (0.299, 0.587, 0.114)
 _HASH_SIDE = 8
 # Below these a picture has too little in it to be told from others like it.
 _LEAST_INFORMATION, _LEAST_CONTRAST = 0.3, 0.02
@@ -123,12 +123,18 @@ def _light(samples: Pixels) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     if samples.ndim == 3:
         grey: Floats = samples.reshape(count, -1).astype(np.float32) / np.float32(255)
         return grey.copy(), grey, np.ones(count, bool)
-    values: Floats = samples.reshape(-1, 3).astype(np.float32) / np.float32(255)
-    red, green, blue = values.T
-    is_grey = ((red == green) & (green == blue)).reshape(count, -1).all(1)
-    luma = (values @ _LUMA).reshape(count, -1)
+    planes = np.ascontiguousarray(samples.reshape(-1, 3).T)
+    is_grey = ((planes[0] == planes[1]) & (planes[1] == planes[2])).reshape(count, -1).all(1)
+    values: Floats = planes.astype(np.float32) / np.float32(255)
+    luma = _weighted(values, _LUMA).reshape(count, -1)
     values *= values
-    return np.sqrt(values @ _PERCEIVED).reshape(count, -1), luma, is_grey
+    return np.sqrt(_weighted(values, _PERCEIVED)).reshape(count, -1), luma, is_grey
+
+
+def _weighted(planes: Floats, weights: tuple[float, float, float]) -> Floats:
+    """Weighted sum of three planes; not a matrix product, which rounds by how many pixels there are."""
+    red, green, blue = planes * np.array(weights, dtype=np.float32)[:, None]
+    return np.asarray(red + green + blue)
 
 
 def _quantile(ordered: Floats, share: float) -> Floats:

@@ -28,7 +28,7 @@ from models.data.quality import Quality
 from models.data.quarantine import read_quarantine
 from models.errors import EmptyFolder, MachineError
 from models.parallel import OnProgress, map_in_threads, no_progress
-from models.settings import Settings
+from models.settings import FileName, Settings
 
 # Files a request to a worker: enough that the request itself costs nothing, few enough to repeat after a crash.
 _CHUNK_FILES = 32
@@ -48,13 +48,13 @@ class ScanSettings(Settings):
         "the class folders; flat: no labels; auto: tells the first two apart.",
         title="Layout",
     )
-    labels: str = Field(
+    labels: FileName = Field(
         default="",
         description="Table with path and label (or labels), and if wanted group, split, weight and slices: CSV, "
         "parquet or JSON lines. Empty: labels.csv, labels.parquet or labels.jsonl in the folder, if there is one.",
         title="Label table",
     )
-    quarantine: str = Field(
+    quarantine: FileName = Field(
         default="",
         description="CSV with path and sha256 of files to leave out, as `sortline audit --quarantine` writes it.",
         title="Quarantine list",

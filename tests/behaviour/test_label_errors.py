@@ -16,7 +16,7 @@ from tests.pictures import write_labelled
 
 
 def test_planted_errors_are_found_and_right_labels_are_not_doubted(tmp_path: Path) -> None:
-    folder = write_labelled(tmp_path / "f", {"down": 24, "round": 24, "side": 24})
+    folder = write_labelled(tmp_path / "f", {"down": 20, "round": 20, "side": 20})
     planted = {"side/down-as-side.png": "down", "down/round-as-down.png": "round", "round/side-as-round.png": "side"}
     for wrong, true in planted.items():
         (folder / true / "0007.png").rename(folder / wrong)
@@ -31,10 +31,10 @@ def test_planted_errors_are_found_and_right_labels_are_not_doubted(tmp_path: Pat
 def test_prediction_of_a_row_does_not_know_its_label() -> None:
     """Labels without any relation to the features cannot be predicted out of fold, and could be by heart."""
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(300, 20)).astype(np.float32)
-    index = rng.integers(0, 2, 300)
-    probabilities = out_of_fold(features, index, np.arange(300) % 5, 0)
-    assert probabilities.sum(1) == pytest.approx(np.ones(300))
+    features = rng.normal(size=(200, 10)).astype(np.float32)
+    index = rng.integers(0, 2, 200)
+    probabilities = out_of_fold(features, index, np.arange(200) % 5, 0)
+    assert probabilities.sum(1) == pytest.approx(np.ones(200))
     assert (probabilities.argmax(1) == index).mean() == pytest.approx(0.5, abs=0.1)
 
 

@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from models.serving.commit import OutputStore
 
 
@@ -21,7 +19,6 @@ def _demo(workspace: Path) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.slow
 def test_demo_reaches_its_numbers_and_is_reused(tmp_path: Path) -> None:
     first = _demo(tmp_path / "workspace")
     assert first["served"]["macro_f1"]["value"] >= 0.54

@@ -44,6 +44,7 @@ def test_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
     assert shipped == {name for name in tracked if not name.endswith(".md")}
 
 
+@pytest.mark.packaging
 def test_scoring_needs_no_torch(wheel: Path, champion_workspace: Workspace, tmp_path: Path) -> None:
     """The wheel without extras in a clean environment, from the locked versions, scores and says it can."""
     _run(sys.executable, "-m", "venv", tmp_path / "env", cwd=tmp_path)

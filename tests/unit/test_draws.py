@@ -128,7 +128,6 @@ def test_weights_of_any_scale_are_taken() -> None:
     assert _counts(_draws([5e-324, 0.0], 4)).tolist() == [4, 0]
 
 
-@pytest.mark.slow
 def test_more_rows_than_torch_can_draw_from_are_drawn_exactly_in_the_memory_of_a_few_arrays() -> None:
     count = 2**24 + 1000  # torch.multinomial ends at 2^24
     values = np.ones(count)

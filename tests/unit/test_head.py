@@ -16,7 +16,7 @@ def _xor(rows: int) -> HeadData:
 
 def test_head_learns_what_no_linear_head_can() -> None:
     data = _xor(600)
-    settings = HeadSettings(members=2, hidden_width=32, hidden_dropout=0.1, input_dropout=0)
+    settings = HeadSettings(members=2, hidden_width=32, hidden_dropout=0.1, input_dropout=0, steps=300)
     layers = fit_head(data, 2, settings, 0.01, seed=0)
     right = head_logits(data.features, layers).argmax(1) == data.class_index
     assert right.mean() > 0.9

@@ -124,7 +124,7 @@ def test_what_may_not_be_read_is_denied(tmp_path: Path) -> None:
     (tmp_path / "names-only").chmod(0o744)
     (tmp_path / "closed").chmod(0)
     if os.geteuid() == 0:
-        for place in (tmp_path, *tmp_path.parents[:2]):
+        for place in [tmp_path, *(up for up in tmp_path.parents if up.name.startswith(("pytest-", "popen-")))]:
             place.chmod(0o755)
     # Root may read everything, so a child that is nobody looks.
     code = (

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter, ImageStat
 
@@ -66,6 +66,7 @@ def test_picture_made_bad_falls_below_the_threshold_and_the_good_one_does_not(ch
 
 
 @given(st.lists(st.tuples(st.integers(1, 80), st.integers(1, 80), st.booleans()), min_size=1, max_size=6))
+@example([(1, 1, False), (1, 1, False)])  # a matrix product rounds by how many pixels there are
 def test_answer_does_not_depend_on_the_other_pictures(shapes: list[tuple[int, int, bool]]) -> None:
     rng = np.random.default_rng(0)
     pictures = [
