@@ -14,8 +14,8 @@ import onnxruntime as ort
 import torch
 
 from benchmarks.result_file import write_result
-from models.learning.fit import frozen_trunk
-from models.networks.registry import UprightTrunk, find_network
+from models.learning.frozen import frozen_trunk
+from models.networks.registry import Build, UprightTrunk, find_network
 from models.parallel import usable_cores
 
 REPEATS = 5
@@ -26,12 +26,12 @@ def measure() -> dict[str, float]:
     """Median pictures a second of each way, and the ratio of the first two."""
     network = find_network("efficientnet_lite0")
     with tempfile.TemporaryDirectory() as folder:
-        data = frozen_trunk(network, Path(folder))
+        data = frozen_trunk(network, Build(0, network.size_px), Path(folder))
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort.InferenceSession(data, options)
-    eager = UprightTrunk(network.build(0)).eval()
+    eager = UprightTrunk(network.build(Build(0, network.size_px))).eval()
     torch.set_num_threads(usable_cores())
     side = network.size_px
     images = np.random.default_rng(0).integers(0, 256, (PICTURES, side, side, 3), dtype=np.uint8)

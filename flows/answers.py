@@ -217,18 +217,24 @@ def show_demo(answer: Answer) -> None:
 
 
 def show_scores(answer: Answer) -> None:
-    """Headline numbers and recall of each class, with and without the correction."""
+    """Headline numbers and recall of each class, or F1 of each label, with and without the correction."""
     served, raw = answer["served"], answer["uncorrected"]
+    is_multi = answer["task"] == "multi_label"
     rows = [
         [title, _interval_text(served[key]), _interval_text(raw[key])]
         for key, title in (
             ("macro_f1", "macro-F1"),
             ("balanced_accuracy", "balanced accuracy"),
-            ("accuracy", "accuracy"),
+            ("accuracy", "whole sets of labels right" if is_multi else "accuracy"),
         )
     ]
+    if is_multi:
+        key = "mean_average_precision"
+        rows.append(["mean average precision", _number(served[key]), _number(raw[key])])
+    # A label that is always given has recall 1, so that F1 tells more where labels do not compete.
+    key, word = ("f1", "F1") if is_multi else ("recall", "recall")
     for c, r in zip(served["per_class"], raw["per_class"], strict=True):
-        rows.append([f"recall {c['label']} (n={c['support']})", _number(c["recall"]), _number(r["recall"])])
+        rows.append([f"{word} {c['label']} (n={c['support']})", _number(c[key]), _number(r[key])])
     title = f"{answer['model_name']}: {served['rows']} test pictures (95 % intervals)"
     show_table(title, ("", "as served", "without correction"), rows)
 
@@ -259,7 +265,7 @@ def show_audit(answer: Answer) -> None:
 
 
 def _scores(scorecard: Scorecard) -> Answer:
-    found = scorecard.model_dump(mode="json", include={"model_name", "served", "uncorrected", "slices"})
+    found = scorecard.model_dump(mode="json", include={"model_name", "task", "served", "uncorrected", "slices"})
     return dict(found)
 
 

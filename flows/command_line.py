@@ -41,6 +41,8 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object last.")]
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of pictures.", show_default=False)]
 DEFAULT_WORKSPACE = Path("workspace")
+# A first look takes minutes on any machine: learning by the frozen network.
+DEMO_SETTINGS = ("training.time_budget_minutes=2",)
 
 
 @app.command()
@@ -49,7 +51,7 @@ def demo(
 ) -> None:
     """The whole line on real pictures of solar cells; the report's path comes last."""
     answers.require_training()
-    chosen = parse_settings({"training": TrainingSettings}, assignments or [])
+    chosen = parse_settings({"training": TrainingSettings}, [*DEMO_SETTINGS, *(assignments or [])])
     place = open_workspace(workspace)
     prepare_prefect(place)
     from flows.run_demo import run_demo

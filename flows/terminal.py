@@ -25,6 +25,7 @@ from models.artifacts.durable import write_durably
 from models.artifacts.workspace import Workspace
 from models.errors import SortlineError
 from models.parallel import ProgressSink
+from tasks.progress import progress_lines_to
 
 EXIT_UNEXPECTED = 70
 EXIT_INTERRUPTED = 130
@@ -38,9 +39,13 @@ _err = Console(stderr=True)
 
 @contextmanager
 def progress_bars() -> Iterator[ProgressSink]:
-    """A sink that draws one bar a stage on the error stream; on no terminal it draws nothing."""
+    """A sink that draws one bar a stage on the error stream; on no terminal it draws nothing.
+
+    Lines that tasks tell inside the block come above the bars; on no terminal they come alone: a log shows life.
+    """
     columns = (TextColumn("{task.description:<26}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_err, transient=False, disable=not _err.is_terminal) as progress:
+    bare = Progress(*columns, console=_err, transient=False, disable=not _err.is_terminal)
+    with bare as progress, progress_lines_to(_say_aside):
         bars: dict[str, TaskID] = {}
 
         def sink(stage: str, done: int, total: int) -> None:
@@ -49,6 +54,11 @@ def progress_bars() -> Iterator[ProgressSink]:
             progress.update(bars[stage], completed=done, total=total)
 
         yield sink
+
+
+def _say_aside(line: str) -> None:
+    """One line on the error stream; bars that are drawn there stay below it."""
+    _err.print(escape(line), highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:

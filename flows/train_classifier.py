@@ -69,7 +69,7 @@ def train_classifier(
     split_verdict = judge_split(rows, validation, workspace)
     require_accepted(split_verdict)
     remember_data(name, manifest, rows, before, workspace)
-    plan = plan_resampling(rows, resampling, workspace)
+    plan = plan_resampling(rows, resampling, training.imbalance, workspace)
     checkpoint = fit_classifier(name, folder, rows, plan, training, workspace)
     model = export_model(folder, checkpoint, rows, workspace)
     evaluation = evaluate_model(folder, model, rows, workspace)

@@ -87,3 +87,13 @@ class GateFailed(SortlineError):
 
 class ExportMismatch(SortlineError):
     """An exported model that does not answer as the trained one does."""
+
+
+class TrainingStopped(SortlineError):
+    """A training that was asked to stop, after it saved its state."""
+
+    exit_code = 143
+
+
+class TrainingDiverged(SortlineError):
+    """A training whose loss left the numbers, at every rate that was tried."""

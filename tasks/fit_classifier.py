@@ -11,7 +11,7 @@ from models.artifacts.tables import RESAMPLE_PLAN, SPLIT, decode_table
 from models.artifacts.workspace import Workspace
 from models.learning.training_settings import TrainingSettings
 from tasks.caching import SEALED
-from tasks.progress import progress_of
+from tasks.training_progress import training_hooks
 
 
 @task(name="fit-classifier", cache_policy=SEALED, persist_result=True, result_serializer="json")
@@ -19,10 +19,11 @@ def fit_classifier(
     name: str, folder: Path, split: ArtifactRef, plan: ArtifactRef, settings: TrainingSettings, workspace: Workspace
 ) -> ArtifactRef:
     """Checkpoint of a classifier trained on the split."""
-    from models.learning import checkpoint, fit  # torch takes seconds to import
+    from models.learning import checkpoint, fit, learn  # torch takes seconds to import
 
     rows = decode_table(open_checked(split), SPLIT), decode_table(open_checked(plan), RESAMPLE_PLAN)
-    lesson = fit.prepare_lesson(folder, *rows, settings)
-    fitted = fit.fit_classifier(lesson, name, split.sha256, workspace.features_dir, progress_of("train"))
+    places = fit.Places(workspace.features_dir, workspace.states_dir)
+    with training_hooks(name) as hooks:
+        fitted = learn.learn(folder, *rows, settings, fit.Subject(name, split.sha256), places, hooks)
     data = checkpoint.encode_checkpoint(fitted)
     return seal(workspace, "checkpoint", data, suffix=".safetensors", rows=plan.rows)

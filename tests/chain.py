@@ -12,13 +12,16 @@ from models.data.split import SplitSettings, assign_splits
 from models.learning.checkpoint import encode_checkpoint
 from models.learning.evaluate import evaluate_split, make_scorecard
 from models.learning.export_checkpoint import export_checkpoint
-from models.learning.fit import fit_classifier, prepare_lesson
-from models.learning.training_settings import ScratchSettings, TrainingSettings
+from models.learning.fit import Places, Subject, fit_classifier
+from models.learning.lesson import prepare_lesson
+from models.learning.training_settings import FitSettings, TrainingSettings
 from models.serving.bundle import write_bundle
 from models.serving.picture_scorer import card_of
 from models.serving.registry import Registry
 
-FAST = TrainingSettings(network="convnet", scratch=ScratchSettings(epochs=6, batch_rows=16))
+FAST = TrainingSettings(
+    network="convnet", size_px=64, fit=FitSettings(epochs=6, batch_rows=16, learning_rate=3e-3, mixed_precision="off")
+)
 
 
 def train_bundle(folder: Path, workspace: Workspace, name: str, settings: TrainingSettings = FAST) -> Path:
@@ -26,7 +29,8 @@ def train_bundle(folder: Path, workspace: Workspace, name: str, settings: Traini
     manifest = scan_folder(folder, listing_table(folder), ScanSettings())
     split = assign_splits(manifest, SplitSettings())
     plan = plan_resampling(split, ResamplingSettings())
-    checkpoint = fit_classifier(prepare_lesson(folder, split, plan, settings), name, "0" * 64, workspace.features_dir)
+    places = Places(workspace.features_dir, workspace.states_dir)
+    checkpoint = fit_classifier(prepare_lesson(folder, split, plan, settings), Subject(name, "0" * 64), places)
     onnx_bytes = export_checkpoint(encode_checkpoint(checkpoint), folder, split, workspace.features_dir)
     evaluation = evaluate_split(folder, split, onnx_bytes)
     card = card_of(onnx_bytes)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from models.artifacts.records import Finding, Interval, Outcome, Scorecard, Verdict
+from models.artifacts.records import ClassScore, Finding, Interval, Outcome, Scorecard, Verdict
+from models.learning.multi_label_metrics import paired_gain
 from models.settings import Settings
 
 LEAST_CLASS_ROWS = 3
@@ -49,15 +50,30 @@ class Comparison(NamedTuple):
     champion: NDArray[np.int64]
 
 
+class LabelComparison(NamedTuple):
+    """Both models' decisions about the labels of the same test rows.
+
+    Attributes:
+        targets: (N, K), whether a label applies.
+        candidate: (N, K), whether it was given.
+        champion: (N, K), whether it was given.
+    """
+
+    targets: NDArray[np.bool_]
+    candidate: NDArray[np.bool_]
+    champion: NDArray[np.bool_]
+
+
 def judge_candidate(
-    scorecard: Scorecard, has_champion: bool, comparison: Comparison | None, settings: GateSettings
+    scorecard: Scorecard, has_champion: bool, comparison: Comparison | LabelComparison | None, settings: GateSettings
 ) -> Verdict:
     """Every gate's finding on a candidate.
 
     Args:
         scorecard: the candidate's.
         has_champion: False at a cold start.
-        comparison: both on the same rows; None where classes or split differ, so that nothing can be compared.
+        comparison: both on the same rows; None where classes, split or task differ, so that nothing can be
+            compared.
         settings: the limits.
     """
     findings = [_beats_guessing(scorecard), _reaches(scorecard, settings), _has_rows(scorecard, settings)]
@@ -66,8 +82,11 @@ def judge_candidate(
     return Verdict(subject="candidate", findings=tuple(findings))
 
 
-def paired_difference(comparison: Comparison, seed: int = 0, rounds: int = 1000) -> Interval:
+def paired_difference(comparison: Comparison | LabelComparison, seed: int = 0, rounds: int = 1000) -> Interval:
     """Candidate's minus champion's balanced accuracy, with its paired 95 % bootstrap interval (in -1..1)."""
+    if isinstance(comparison, LabelComparison):
+        # Not the share of right decisions: where labels are rare, a model that gives none would hardly lose any.
+        return paired_gain(*comparison, seed=seed, rounds=rounds)
     rng = np.random.default_rng(seed)
     gain = (comparison.candidate == comparison.true_index).astype(np.float64)
     gain -= comparison.champion == comparison.true_index
@@ -78,17 +97,25 @@ def paired_difference(comparison: Comparison, seed: int = 0, rounds: int = 1000)
 
 
 def _beats_guessing(scorecard: Scorecard) -> Finding:
-    chance = 1 / len(scorecard.classes)
+    is_multi = scorecard.task == "multi_label"
+    chance = 0.5 if is_multi else 1 / len(scorecard.classes)
     found = scorecard.served.balanced_accuracy
+    needed = f"{LEAST_CLASS_ROWS} test pictures {'with each label and without it' if is_multi else 'a class'}"
     # Drawn within a class of one or two pictures, a bootstrap has hardly any spread, and would accept luck.
-    can_judge = min(c.support for c in scorecard.served.per_class) >= LEAST_CLASS_ROWS
+    can_judge = min(_support(scorecard, c) for c in scorecard.served.per_class) >= LEAST_CLASS_ROWS
     return Finding(
         rule="better_than_guessing",
         severity="critical",
         outcome=_outcome(found.low > chance) if can_judge else "unknown",
         observed=f"balanced accuracy {found.value:.3f}, lower bound {found.low:.3f}",
-        limit=f"lower bound above {chance:.3f}, what guessing gives, on {LEAST_CLASS_ROWS} test pictures a class",
+        limit=f"lower bound above {chance:.3f}, what guessing gives, on {needed}",
     )
+
+
+def _support(scorecard: Scorecard, score: ClassScore) -> int:
+    """Test pictures of a class; of a label those that have it or those that lack it, whichever are fewer."""
+    rest = scorecard.served.rows - score.support
+    return min(score.support, rest) if scorecard.task == "multi_label" else score.support
 
 
 def _reaches(scorecard: Scorecard, settings: GateSettings) -> Finding:
@@ -103,22 +130,25 @@ def _reaches(scorecard: Scorecard, settings: GateSettings) -> Finding:
 
 
 def _has_rows(scorecard: Scorecard, settings: GateSettings) -> Finding:
-    few = [c for c in scorecard.served.per_class if c.support < settings.min_class_rows]
+    smallest = min(_support(scorecard, c) for c in scorecard.served.per_class)
+    what = "fewest test pictures with or without a label:" if scorecard.task == "multi_label" else "smallest class has"
+    unit = "" if scorecard.task == "multi_label" else " test pictures"
+    few = [c for c in scorecard.served.per_class if _support(scorecard, c) < settings.min_class_rows]
     return Finding(
         rule="classes_are_judged_on_enough",
         severity="warning",
         outcome=_outcome(not few),
-        observed=f"smallest class has {min(c.support for c in scorecard.served.per_class)} test pictures",
+        observed=f"{what} {smallest}{unit}",
         limit=f"at least {settings.min_class_rows}",
         items=tuple(c.label for c in few),
     )
 
 
-def _not_worse(comparison: Comparison | None, settings: GateSettings) -> Finding:
+def _not_worse(comparison: Comparison | LabelComparison | None, settings: GateSettings) -> Finding:
     limit = f"lower bound at least {-settings.max_loss_to_champion:.3f}"
     rule = "not_worse_than_champion"
     if comparison is None:
-        observed = "the champion has other classes or another split: nothing can be compared; take another --name"
+        observed = "the champion has other classes, split or task: nothing can be compared; take another --name"
         return Finding(rule=rule, severity="critical", outcome="unknown", observed=observed, limit=limit)
     gain = paired_difference(comparison)
     return Finding(

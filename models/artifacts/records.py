@@ -11,6 +11,7 @@ from models.data.split import SplitSettings
 
 Severity = Literal["critical", "warning", "info"]
 Outcome = Literal["passed", "failed", "unknown"]
+Task = Literal["single_label", "multi_label"]
 
 
 class _Record(BaseModel):
@@ -65,9 +66,14 @@ class Verdict(_Record):
 
 
 class Trial(_Record):
-    """One combination that was tried on the tune split."""
+    """One combination that was tried on the tune split.
+
+    Attributes:
+        correction: logit_adjustment, tau_norm, crt, thresholds or none.
+    """
 
     regularisation: float | None
+    correction: str = "logit_adjustment"
     correction_strength: float
     objective: float
 
@@ -76,10 +82,13 @@ class Correction(_Record):
     """What was chosen on the tune split, and what else was tried.
 
     Attributes:
-        log_offset: (K,) added to the logits; zero where nothing is corrected.
+        log_offset: (K,) added to the logits; zero where nothing is corrected. For several labels a picture it holds
+            the thresholds, so that a label is given where its probability is 0.5 or more.
     """
 
     objective_name: str
+    imbalance: str = "auto"
+    name: str = "logit_adjustment"
     regularisation: float | None
     strength: float
     log_offset: tuple[float, ...]
@@ -87,10 +96,11 @@ class Correction(_Record):
 
 
 class EpochRecord(_Record):
-    """One pass over the training pictures."""
+    """One pass over the training pictures; `train_accuracy` is of the pictures as they were varied."""
 
     epoch: int
     train_loss: float
+    train_accuracy: float = 0.0
     tune_loss: float
     tune_objective: float
 
@@ -100,12 +110,18 @@ class ModelCard(_Record):
 
     schema_version: Literal[1] = 1
     name: str
+    task: Task = "single_label"
     learner: str
+    learner_reason: str = ""
     network: str
+    channels: Literal[1, 3] = 3
     classes: tuple[str, ...]
     preprocess: Preprocess
     correction: Correction
     epochs: tuple[EpochRecord, ...] = ()
+    notes: tuple[str, ...] = ()
+    train_objective: float | None = None
+    tune_objective: float | None = None
     train_prior: tuple[float, ...]
     effective_prior: tuple[float, ...]
     split: SplitSettings
@@ -114,6 +130,7 @@ class ModelCard(_Record):
     data_sha256: str
     weights_source: str
     weights_licence: str
+    weights_digest: str = ""
     sortline_version: str
 
 
@@ -135,8 +152,25 @@ class ClassScore(_Record):
     f1: float | None
 
 
+class LabelCounts(_Record):
+    """Decisions about one label; the four sum to the pictures."""
+
+    label: str
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    true_negatives: int
+
+
 class Scores(_Record):
-    """Numbers of one set of predictions."""
+    """Numbers of one set of predictions.
+
+    Attributes:
+        accuracy: share of pictures that are right; with several labels, of those whose whole set is.
+        confusion: rows are true classes, columns predicted ones; empty with several labels a picture.
+        label_counts: empty with one label a picture.
+        mean_average_precision: of the labels that some picture has; null with one label a picture.
+    """
 
     rows: int
     accuracy: Interval
@@ -146,6 +180,8 @@ class Scores(_Record):
     calibration_error: float
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
+    label_counts: tuple[LabelCounts, ...] = ()
+    mean_average_precision: float | None = None
 
 
 class SliceScore(_Record):
@@ -160,7 +196,11 @@ class SliceScore(_Record):
 
 
 class ReliabilityBin(_Record):
-    """Rows whose top score fell in one bin."""
+    """Rows whose top score fell in one bin; with several labels, labels of pictures by their score.
+
+    Attributes:
+        share_right: of the rows; with several labels, the share of the labels that apply.
+    """
 
     low: float
     high: float
@@ -170,7 +210,11 @@ class ReliabilityBin(_Record):
 
 
 class Mistake(_Record):
-    """A test picture filed under a wrong class with a high score."""
+    """A test picture filed under a wrong class with a high score.
+
+    With several labels a picture, `label` and `predicted` name them all, and `score` is the probability that went the
+    wrong way, summed over the labels: 0..K.
+    """
 
     path: str
     label: str
@@ -182,6 +226,7 @@ class Scorecard(_Record):
     """All numbers of one model on the test split, computed through the bundle and the scoring loader."""
 
     model_name: str
+    task: Task = "single_label"
     split: str
     classes: tuple[str, ...]
     served: Scores

@@ -86,14 +86,15 @@ EVALUATION = pa.schema(
     [
         ("image_id", pa.string()),
         ("path", pa.string()),
-        ("label", pa.string()),
+        ("label", pa.string()),  # null in multi-label data
+        ("labels", pa.list_(pa.string())),  # multi-label data only
         ("group_id", pa.string()),
         ("slices", pa.map_(pa.string(), pa.string())),
         ("brightness", pa.float32()),
         ("contrast", pa.float32()),
         ("probabilities", pa.list_(pa.float32())),
     ],
-    metadata={"schema": "evaluation/1"},
+    metadata={"schema": "evaluation/2"},
 )
 PREDICTIONS = pa.schema(
     [
@@ -103,9 +104,13 @@ PREDICTIONS = pa.schema(
         ("size_bytes", pa.int64()),
         ("status", pa.string()),
         ("reason", pa.string()),
-        ("label", pa.string()),
+        ("label", pa.string()),  # the best one, even where a multi-label model gives none
+        ("labels", pa.list_(pa.string())),  # multi-label models only: those of 0.5 or more, best first
         ("score", pa.float32()),
-        ("margin", pa.float32()),
+        (
+            "margin",
+            pa.float32(),
+        ),  # best score less the second; multi-label: of the decision nearest to 0.5, yes less no
         ("top_labels", pa.list_(pa.string())),
         ("top_scores", pa.list_(pa.float32())),
         ("prediction_set", pa.list_(pa.string())),
@@ -120,7 +125,7 @@ PREDICTIONS = pa.schema(
         ("run_id", pa.string()),
         ("scored_at", pa.timestamp("us", tz="UTC")),
     ],
-    metadata={"schema": "predictions/1"},
+    metadata={"schema": "predictions/2"},
 )
 
 
@@ -189,12 +194,12 @@ def require_columns(found: pa.Schema, schema: pa.Schema) -> None:
     """
     if not found.equals(schema, check_metadata=False):
         raise ContractBroken(
-            f"a table has columns {', '.join(f'{f.name} {f.type}' for f in found)}",
+            f"a table of {_title(found)} has columns {', '.join(f'{f.name} {f.type}' for f in found)}",
             f"the columns of {_title(schema)}: {', '.join(f'{f.name} {f.type}' for f in schema)}",
-            "Use the Sortline version that wrote it.",
+            "Use the Sortline version that wrote it, or have this one make it anew.",
         )
 
 
 def _title(schema: pa.Schema) -> str:
-    title: bytes = (schema.metadata or {}).get(b"schema", b"this schema")
+    title: bytes = (schema.metadata or {}).get(b"schema", b"an unnamed schema")
     return title.decode()

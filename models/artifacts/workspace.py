@@ -51,6 +51,11 @@ class Workspace(BaseModel):
         return self.root / "features"
 
     @property
+    def states_dir(self) -> Path:
+        """Where the states of unfinished trainings are kept."""
+        return self.root / "training"
+
+    @property
     def cache_dir(self) -> Path:
         """Where Prefect keeps which inputs gave which artifact."""
         return self.root / "cache"

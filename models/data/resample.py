@@ -19,7 +19,7 @@ from models.errors import ContractBroken, DataError
 from models.settings import Settings
 
 Floats = NDArray[np.float64]
-_EXPONENTS = {"natural": 0.0, "sqrt": 0.5, "balanced": 1.0}
+_EXPONENTS = {"auto": 0.0, "natural": 0.0, "sqrt": 0.5, "balanced": 1.0}
 # Weights of the first and of the last epoch, where they are not the method's own.
 _ENDS = {"progressive": ("natural", "balanced"), "undersample": ("balanced", "balanced")}
 _ROWS_KEY = b"rows_per_epoch"
@@ -30,11 +30,12 @@ class ResamplingSettings(Settings):
     """How much more often rare classes are drawn."""
 
     method: Literal[
-        "natural", "sqrt", "balanced", "progressive", "effective_number", "repeat_factor", "undersample"
+        "auto", "natural", "sqrt", "balanced", "progressive", "effective_number", "repeat_factor", "undersample"
     ] = Field(
-        default="sqrt",
+        default="auto",
         description=(
-            "natural: as found; sqrt: half-way (in logarithm); balanced: every class equally often; progressive: "
+            "auto: what training.imbalance asks for, else as found; natural: as found; sqrt: half-way (in logarithm); "
+            "balanced: every class equally often; progressive: "
             "from natural to balanced; effective_number: balanced, but large classes as found; "
             "repeat_factor: rare classes more than once; undersample: of every class as many as the rarest has."
         ),
@@ -79,6 +80,11 @@ class ClassDraws(NamedTuple):
     row_share: float
     draws: float
     draw_share: float
+
+
+def resampling_for(draws: str, settings: ResamplingSettings) -> ResamplingSettings:
+    """The settings with `auto` replaced by the draws that training's way with imbalance asks for."""
+    return settings if settings.method != "auto" else settings.model_copy(update={"method": draws})
 
 
 def plan_resampling(split: pa.Table, settings: ResamplingSettings) -> pa.Table:

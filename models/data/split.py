@@ -21,7 +21,7 @@ SPLITS = (TRAIN, TUNE, TEST)
 # A new picture that is a near copy of an old one in train and of another in test can be in neither.
 LEFT_OUT = "left_out"
 _SETTINGS_KEY = b"split_settings"
-_NO_CLASS = "(none)"
+NO_CLASS = "(none)"
 
 
 class SplitSettings(Settings):
@@ -90,7 +90,7 @@ def usable_rows(manifest: pa.Table) -> pa.Table:
 def row_classes(rows: pa.Table) -> list[tuple[str, ...]]:
     """The classes of each row; of multi-label rows without any, one that stands for none."""
     return [
-        tuple(labels) or (_NO_CLASS,) if labels is not None else (label,)
+        tuple(labels) or (NO_CLASS,) if labels is not None else (label,)
         for label, labels in zip(rows["label"].to_pylist(), rows["labels"].to_pylist(), strict=True)
     ]
 

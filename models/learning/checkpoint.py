@@ -15,7 +15,8 @@ from torch import nn
 from models.artifacts.records import ModelCard
 from models.errors import ArtifactChanged
 from models.learning.head import Layer
-from models.networks.registry import find_network
+from models.networks.pretrained import NO_WEIGHTS
+from models.networks.registry import Build, find_network
 
 _CARD = "sortline.card"
 
@@ -55,10 +56,18 @@ def decode_checkpoint(data: bytes) -> Checkpoint:
 
 def rebuild_trunk(checkpoint: Checkpoint) -> nn.Module:
     """The trunk as it was after training."""
-    trunk = find_network(checkpoint.card.network).build(0)
-    if checkpoint.trunk:
-        trunk.load_state_dict({name: torch.from_numpy(np.array(t)) for name, t in checkpoint.trunk.items()})
+    card = checkpoint.card
+    build = build_of(card)
+    if not checkpoint.trunk:
+        return find_network(card.network).build(build).eval()
+    trunk = find_network(card.network, NO_WEIGHTS).build(build)
+    trunk.load_state_dict({name: torch.from_numpy(np.array(t)) for name, t in checkpoint.trunk.items()})
     return trunk.eval()
+
+
+def build_of(card: ModelCard) -> Build:
+    """What a card's network was built for."""
+    return Build(0, card.preprocess.width_px, card.channels)
 
 
 def _read_metadata(data: bytes) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifacts.records import Trial
+from models.artifacts.records import Task, Trial
 from models.learning.metrics import confusion_counts, objective_value
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -60,3 +60,15 @@ def without_offset(probabilities: Floats, offset: Floats) -> Floats:
     """(N, K) what the same model would have said without the offset; exact, since softmax is shift by shift."""
     raw = probabilities * np.exp(-offset)
     return np.asarray(raw / raw.sum(1, keepdims=True))
+
+
+def without_offset_of(task: Task, probabilities: Floats, offset: Floats) -> Floats:
+    """(N, K) what a model of that task would have said without the offset.
+
+    Exact for sigmoid too: the offset multiplies the odds of each label. A probability that float32 rounded to 0 or 1
+    stays there.
+    """
+    if task == "single_label":
+        return without_offset(probabilities, offset)
+    odds_part = probabilities * np.exp(-offset)
+    return np.asarray(odds_part / (odds_part + (1 - probabilities)))

@@ -5,23 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from safetensors.numpy import load, save
 
 from models.artifacts.durable import write_durably
 from models.data.decode import read_picture
 from models.data.limits import NO_LIMITS
 from models.data.preprocess import Preprocess
+from models.data.views import View, view_of
 from models.errors import ArtifactChanged, UnreadableImage
 from models.parallel import OnProgress, map_in_threads, no_progress
 from models.serving.session import ImageSession
 
 PART_ROWS = 512
-View = Literal["as_is", "mirrored"]
 
 
 def load_pixels(path: Path, image_id: str, preprocess: Preprocess) -> NDArray[np.uint8]:
@@ -77,10 +75,7 @@ class FeatureStore:
 
     def _embed(self, session: ImageSession, path: Path, image_id: str, view: View) -> NDArray[np.float32]:
         pixels = load_pixels(path, image_id, self._preprocess)
-        if view == "mirrored":
-            flipped = Image.fromarray(pixels).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-            pixels = np.asarray(flipped)
-        return np.asarray(session.run(pixels)["embedding"], dtype=np.float32)
+        return np.asarray(session.run(view_of(pixels, view))["embedding"], dtype=np.float32)
 
     def _read(self, view: View) -> dict[str, NDArray[np.float32]]:
         known: dict[str, NDArray[np.float32]] = {}

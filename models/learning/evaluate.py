@@ -16,12 +16,13 @@ from models.data.listing import file_name
 from models.data.split import TEST
 from models.errors import ArtifactChanged
 from models.learning.correction import without_offset
+from models.learning.evaluation_rows import Slice, probability_rows, slices_of
 from models.learning.metrics import confusion_counts, objective_value, reliability_bins, score_predictions
+from models.learning.multi_label_scorecard import make_multi_label_scorecard
 from models.parallel import OnProgress, map_in_threads, no_progress
 from models.serving.picture_scorer import PictureScorer
 
 WORST_MISTAKES = 12
-LEAST_SLICE_ROWS = 10
 Floats = NDArray[np.float64]
 
 
@@ -51,6 +52,8 @@ def evaluate_split(folder: Path, split: pa.Table, onnx_bytes: bytes, on_progress
 
 def make_scorecard(evaluation: pa.Table, card: ModelCard, seed: int = 0) -> Scorecard:
     """All numbers of a model on the rows of `evaluation`, with and without its correction."""
+    if card.task == "multi_label":
+        return make_multi_label_scorecard(evaluation, card, seed, WORST_MISTAKES)
     true_index, probabilities = evaluation_arrays(evaluation, card.classes)
     raw = without_offset(probabilities, np.asarray(card.correction.log_offset))
     return Scorecard(
@@ -59,45 +62,34 @@ def make_scorecard(evaluation: pa.Table, card: ModelCard, seed: int = 0) -> Scor
         classes=card.classes,
         served=score_predictions(true_index, probabilities, card.classes, seed),
         uncorrected=score_predictions(true_index, raw, card.classes, seed),
-        slices=tuple(_slice_scores(evaluation, true_index, probabilities)),
+        slices=tuple(_slice_score(part, true_index, probabilities) for part in slices_of(evaluation)),
         reliability=reliability_bins(true_index, probabilities),
         worst_mistakes=_worst_mistakes(evaluation, true_index, probabilities, card.classes),
     )
 
 
 def evaluation_arrays(evaluation: pa.Table, classes: tuple[str, ...]) -> tuple[NDArray[np.int64], Floats]:
-    """(N,) class positions and (N, K) probabilities of an EVALUATION table."""
+    """(N,) class positions and (N, K) probabilities of an EVALUATION table of pictures with one label."""
     index = np.array([classes.index(label) for label in evaluation["label"].to_pylist()], dtype=np.int64)
-    flat = evaluation["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return index, flat.reshape(-1, len(classes)).astype(np.float64)
+    return index, probability_rows(evaluation, len(classes))
 
 
-def _slice_scores(evaluation: pa.Table, true_index: NDArray[np.int64], probabilities: Floats) -> list[SliceScore]:
-    columns = [dict(pairs or []) for pairs in evaluation["slices"].to_pylist()]
-    keys = sorted({(name, value) for row in columns for name, value in row.items()})
-    predicted = probabilities.argmax(1)
-    scores = []
-    for name, value in keys:
-        inside = np.array([row.get(name) == value for row in columns])
-        if inside.sum() < LEAST_SLICE_ROWS:
-            continue
-        confusion = confusion_counts(true_index[inside], predicted[inside], probabilities.shape[1])
-        present = np.flatnonzero(confusion.sum(0) + confusion.sum(1))
-        confusion = confusion[np.ix_(present, present)]
-        accuracy, balanced, macro = (
-            float(objective_value(confusion, o)) for o in ("accuracy", "balanced_accuracy", "macro_f1")
-        )
-        scores.append(
-            SliceScore(
-                column=name,
-                value=value,
-                rows=int(inside.sum()),
-                accuracy=accuracy,
-                balanced_accuracy=balanced,
-                macro_f1=macro,
-            )
-        )
-    return scores
+def _slice_score(part: Slice, true_index: NDArray[np.int64], probabilities: Floats) -> SliceScore:
+    predicted = probabilities[part.inside].argmax(1)
+    confusion = confusion_counts(true_index[part.inside], predicted, probabilities.shape[1])
+    present = np.flatnonzero(confusion.sum(0) + confusion.sum(1))
+    confusion = confusion[np.ix_(present, present)]
+    accuracy, balanced, macro = (
+        float(objective_value(confusion, o)) for o in ("accuracy", "balanced_accuracy", "macro_f1")
+    )
+    return SliceScore(
+        column=part.column,
+        value=part.value,
+        rows=int(part.inside.sum()),
+        accuracy=accuracy,
+        balanced_accuracy=balanced,
+        macro_f1=macro,
+    )
 
 
 def _worst_mistakes(

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from models.learning.losses import LossSettings, row_losses
 from models.learning.training_settings import HeadSettings
 from models.parallel import OnProgress, no_progress
 
@@ -21,39 +22,39 @@ Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class HeadData(NamedTuple):
-    """Training rows: features (N, D) float32, class positions (N,), draw weights (N,) with mean 1."""
+    """Training rows: features (N, D) float32, targets (N, K) float32, draw weights (N,) with mean 1."""
 
     features: NDArray[np.float32]
-    class_index: NDArray[np.int64]
+    targets: NDArray[np.float32]
     draw_weight: NDArray[np.float64]
 
 
 def fit_head(
     data: HeadData,
-    class_count: int,
     settings: HeadSettings,
+    loss: LossSettings,
     weight_decay: float,
     seed: int,
     on_progress: OnProgress = no_progress,
 ) -> tuple[Layer, Layer]:
     """Two layers, (weight (out, in), bias (out,)) each, with a ReLU between; standardisation is folded in.
 
-    Weighted cross-entropy, AdamW (arXiv 1711.05101) and a one-cycle schedule. Equal inputs, seed and thread count
-    give equal weights on one machine.
+    The loss of each row times its draw weight, AdamW (arXiv 1711.05101) and a one-cycle schedule. Equal inputs, seed
+    and thread count give equal weights on one machine.
     """
     mean, spread = data.features.mean(0), data.features.std(0) + 1e-6
     rows = torch.from_numpy((data.features - mean) / spread)
-    target = torch.from_numpy(data.class_index)
+    targets = torch.from_numpy(data.targets)
     weight = torch.from_numpy(data.draw_weight.astype(np.float32))
     random = torch.Generator().manual_seed(seed)
-    members = _Members(rows.shape[1], class_count, settings, random)
+    members = _Members(rows.shape[1], targets.shape[1], settings, random)
     optimiser = torch.optim.AdamW(members.parameters(), lr=settings.learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps + 1)
     batches = _batches(len(rows), settings, random)
     for step in range(settings.steps):
         batch = next(batches)
         logits = members(rows[batch], random)
-        losses = nn.functional.cross_entropy(logits.transpose(1, 2), target[batch], reduction="none")
+        losses = row_losses(loss, logits, targets[batch])
         optimiser.zero_grad()
         # Each member has its own loss; the sum leaves their gradients apart.
         (losses * weight[batch]).mean(1).sum().backward()  # type: ignore[no-untyped-call]
@@ -65,10 +66,16 @@ def fit_head(
 
 def head_logits(features: NDArray[np.float32], layers: tuple[Layer, ...]) -> NDArray[np.float64]:
     """(N, K) logits of features (N, D): layers with a ReLU between them."""
+    weight, bias = layers[-1]
+    return np.asarray(hidden_features(features, layers) @ weight.T + bias, dtype=np.float64)
+
+
+def hidden_features(features: NDArray[np.float32], layers: tuple[Layer, ...]) -> NDArray[np.float32]:
+    """(N, H) what the last of the layers is given."""
     hidden = features
-    for position, (weight, bias) in enumerate(layers):
-        hidden = (np.maximum(hidden, 0) if position else hidden) @ weight.T + bias
-    return np.asarray(hidden, dtype=np.float64)
+    for weight, bias in layers[:-1]:
+        hidden = np.maximum(hidden @ weight.T + bias, 0)
+    return hidden
 
 
 def _batches(row_count: int, settings: HeadSettings, random: torch.Generator) -> Iterator[torch.Tensor]:

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from models.artifacts.tables import LABEL_ISSUES
 from models.data.listing import file_name
-from models.data.preprocess import Preprocess
 from models.data.split import SplitSettings, fold_of, usable_rows
 from models.errors import DataError, SettingsError
-from models.learning.embed import FeatureStore
-from models.learning.fit import frozen_trunk
+from models.learning.frozen import feature_store
 from models.learning.head import HeadData, fit_head, head_logits
+from models.learning.losses import LossSettings
 from models.learning.training_settings import HeadSettings
-from models.networks.registry import find_network
+from models.networks.registry import Build, find_network
 from models.parallel import OnProgress, no_progress
 
 FOLDS = 5
@@ -54,8 +53,7 @@ def find_label_errors(
             "Leave --label-errors out.",
         )
     network = find_network(_NETWORK)
-    preprocess = Preprocess(width_px=network.size_px, height_px=network.size_px)
-    store = FeatureStore(features_dir, frozen_trunk(network, features_dir), preprocess)
+    store = feature_store(network, Build(seed, network.size_px), features_dir)
     paths = [folder / file_name(row) for row in rows.select(["path", "path_bytes"]).to_pylist()]
     features = store.features(paths, rows["image_id"].to_pylist(), on_progress=on_progress)
     classes, index = np.unique(np.asarray(rows["label"].to_pylist()), return_inverse=True)
@@ -75,11 +73,16 @@ def out_of_fold(
         inside = folds == fold
         rest = class_index[~inside]
         weight = 1 / np.bincount(rest, minlength=count).clip(1)[rest]
-        data = HeadData(features[~inside], rest, weight / weight.mean())
-        logits = head_logits(features[inside], fit_head(data, count, _HEAD, _WEIGHT_DECAY, seed))
+        data = HeadData(features[~inside], np.eye(count, dtype=np.float32)[rest], weight / weight.mean())
+        logits = head_logits(features[inside], fit_head(data, _HEAD, _plain_loss(count), _WEIGHT_DECAY, seed))
         exponents = np.exp(logits - logits.max(1, keepdims=True))
         found[inside] = exponents / exponents.sum(1, keepdims=True)
     return found
+
+
+def _plain_loss(count: int) -> LossSettings:
+    ones = np.ones(count)
+    return LossSettings(kind="cross_entropy", prior=ones / count, counts=ones)
 
 
 def doubted_labels(

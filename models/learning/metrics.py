@@ -107,8 +107,11 @@ def reliability_bins(
     true_index: NDArray[np.int64], probabilities: Floats, bin_count: int = 15
 ) -> tuple[ReliabilityBin, ...]:
     """Rows grouped by top score into bins of equal width; empty bins are left out."""
-    top = probabilities.max(1)
-    right = probabilities.argmax(1) == true_index
+    return score_bins(probabilities.max(1), probabilities.argmax(1) == true_index, bin_count)
+
+
+def score_bins(top: Floats, right: NDArray[np.bool_], bin_count: int = 15) -> tuple[ReliabilityBin, ...]:
+    """Scores (N,) in 0..1, and whether each was right, in bins of equal width; empty bins are left out."""
     position = np.minimum((top * bin_count).astype(int), bin_count - 1)
     return tuple(
         ReliabilityBin(

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from models.artifacts.records import DriftMeasure, DriftReport, ScoreSummary
 from models.data.folder_profile import ks_distance
+from models.learning.multi_label_metrics import given_labels
 from models.serving.bundle import Bundle
 from models.serving.commit import OutputStore
 from models.settings import Settings
@@ -54,9 +55,12 @@ def measure_drift(predictions: pa.Table, bundle: Bundle, settings: DriftSettings
     }
     judge = _Judge(settings, measure_count=len(numeric) + 1)
     measures = [judge.numeric(name, _floats(ref), _floats(cur)) for name, (ref, cur) in numeric.items()]
-    index = {label: k for k, label in enumerate(classes)}
-    current = np.array([index[label] for label in scored["label"].to_pylist()], dtype=np.int64)
-    measures.append(judge.class_mix(probabilities.argmax(1), current, classes))
+    if bundle.card.task == "multi_label":
+        measures.append(judge.label_mix(given_labels(probabilities), _label_flags(scored, classes), classes))
+    else:
+        index = {label: k for k, label in enumerate(classes)}
+        current = np.array([index[label] for label in scored["label"].to_pylist()], dtype=np.int64)
+        measures.append(judge.class_mix(probabilities.argmax(1), current, classes))
     return DriftReport(
         model_name=bundle.card.name,
         bundle_sha256=bundle.sha256,
@@ -64,6 +68,13 @@ def measure_drift(predictions: pa.Table, bundle: Bundle, settings: DriftSettings
         baseline_rows=baseline.num_rows,
         measures=tuple(measures),
     )
+
+
+def _label_flags(scored: pa.Table, classes: tuple[str, ...]) -> NDArray[np.bool_]:
+    """(N, K) which labels each picture was given."""
+    given = [set(labels) for labels in scored["labels"].to_pylist()]
+    flags = [[label in labels for label in classes] for labels in given]
+    return np.array(flags, dtype=np.bool_).reshape(-1, len(classes))
 
 
 def _floats(values: Floats | pa.ChunkedArray) -> Floats:
@@ -106,9 +117,18 @@ class _Judge:
         def distance(left: NDArray[np.int64], right: NDArray[np.int64]) -> float:
             return float(np.abs(mix(left) - mix(right)).sum() / 2)
 
-        shares = zip(classes, mix(cur), mix(ref), strict=True)
-        explanation = ", ".join(f"{name} {now:.2f} (baseline {then:.2f})" for name, now, then in shares)
-        return self._judge(name, ref, cur, distance, explanation)
+        return self._judge(name, ref, cur, distance, _shares_text(classes, mix(cur), mix(ref)))
+
+    def label_mix(self, ref: NDArray[np.bool_], cur: NDArray[np.bool_], classes: tuple[str, ...]) -> DriftMeasure:
+        """Largest change of the share of pictures that are given a label, of all labels."""
+        name = "predicted_class_mix"
+        if len(cur) < self._settings.min_rows:
+            return self._too_few(name, len(cur))
+
+        def distance(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> float:
+            return float(np.abs(left.mean(0) - right.mean(0)).max())
+
+        return self._judge(name, ref, cur, distance, _shares_text(classes, cur.mean(0), ref.mean(0)))
 
     def _judge(
         self, name: str, ref: NDArray[Any], cur: NDArray[Any], distance: Distance, explanation: str
@@ -133,3 +153,8 @@ class _Judge:
         return DriftMeasure(
             name=name, status="not_enough_data", rows=rows, distance=None, limit=None, explanation=explanation
         )
+
+
+def _shares_text(classes: tuple[str, ...], now: Floats, then: Floats) -> str:
+    shares = zip(classes, now, then, strict=True)
+    return ", ".join(f"{name} {share:.2f} (baseline {before:.2f})" for name, share, before in shares)

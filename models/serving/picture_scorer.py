@@ -14,6 +14,7 @@ from models.artifacts.records import ModelCard
 from models.data.decode import FileTimes, read_picture
 from models.data.limits import DecodeLimits
 from models.errors import UnreadableImage
+from models.learning.multi_label_metrics import given_labels
 from models.serving.session import ImageSession
 
 CARD_KEY = "sortline.card"
@@ -82,13 +83,13 @@ def card_of(onnx_bytes: bytes) -> ModelCard:
     return ModelCard.model_validate_json(ImageSession(onnx_bytes).metadata[CARD_KEY])
 
 
-def prediction_row(row: dict[str, Any], scored: Scored, classes: tuple[str, ...], top_k: int) -> dict[str, Any]:
+def prediction_row(row: dict[str, Any], scored: Scored, card: ModelCard, top_k: int) -> dict[str, Any]:
     """The columns of table PREDICTIONS that one file decides.
 
     Args:
         row: the file's entry in its plan.
         scored: what became of it.
-        classes: K names.
+        card: task and classes of the model.
         top_k: classes kept, best first.
     """
     size_bytes = row["size_bytes"] if scored.size_bytes is None else scored.size_bytes
@@ -104,12 +105,21 @@ def prediction_row(row: dict[str, Any], scored: Scored, classes: tuple[str, ...]
     }
     if scored.probabilities is None:
         return found
-    labels, scores = top_classes(scored.probabilities, classes, max(top_k, 2))
+    labels, scores = top_classes(scored.probabilities, card.classes, max(top_k, 2))
+    margin = scores[0] - scores[1] if len(scores) > 1 else scores[0]
+    if card.task == "multi_label":
+        found["labels"] = _labels_of(scored.probabilities, card.classes)
+        margin = float(np.abs(2 * scored.probabilities - 1).min())
     return {
         **found,
         "label": labels[0],
         "score": scores[0],
-        "margin": scores[0] - scores[1] if len(scores) > 1 else scores[0],
+        "margin": margin,
         "top_labels": labels[:top_k],
         "top_scores": scores[:top_k],
     }
+
+
+def _labels_of(probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> list[str]:
+    """The labels that are given, best first."""
+    return top_classes(probabilities, classes, int(given_labels(probabilities).sum()))[0]

@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from models.artifacts.tables import PREDICTIONS, encode_table, table_of
 from models.data.decode import FileTimes
 from models.data.limits import DecodeLimits
 from models.data.listing import LISTING, file_name, listing_table, require_apart, safe_name
+from models.data.split import NO_CLASS
 from models.errors import ContractBroken, SettingsError
 from models.parallel import OnProgress, map_in_threads, no_progress, shifted, usable_cores
 from models.serving.bundle import Bundle
@@ -170,7 +171,7 @@ class _Run:
             files=len(present),
             rows_scored=rows_scored,
             rows_by_status=dict(sorted(Counter(row["status"] for row in present).items())),
-            labels=dict(sorted(Counter(row["label"] for row in present if row["label"]).items())),
+            labels=dict(sorted(Counter(label for row in present for label in _predicted(row)).items())),
             elapsed_s=last.elapsed_s if last else 0.0,
             images_per_s=last.images_per_s if last else 0.0,
         )
@@ -207,7 +208,7 @@ class _Run:
             "scored_at": at,
         }
         predictions = [
-            {**prediction_row(row, scored, scorer.card.classes, self.settings.top_k), **stamp}
+            {**prediction_row(row, scored, scorer.card, self.settings.top_k), **stamp}
             for row, scored in zip(rows, found, strict=True)
         ]
         return table_of(predictions, PREDICTIONS)
@@ -258,6 +259,13 @@ class _Run:
 def _key(row: dict[str, Any]) -> tuple[object, ...]:
     """What tells a file from a newer one of the same name, without reading it."""
     return (_name(row), row["size_bytes"], row["mtime_ns"], row["ctime_ns"], row["inode"], row["status"])
+
+
+def _predicted(row: dict[str, Any]) -> Sequence[str]:
+    """The labels that a row counts for; of several-label rows without any, one that stands for none."""
+    if row["labels"] is None:
+        return [row["label"]] if row["label"] else []
+    return row["labels"] or [NO_CLASS]
 
 
 def _name(row: dict[str, Any]) -> str | bytes:

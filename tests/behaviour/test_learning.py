@@ -13,6 +13,7 @@ from models.data.decode import decode_rgb
 from models.data.limits import DecodeLimits
 from models.learning.correction import log_offset
 from models.learning.head import HeadData, fit_head, head_logits
+from models.learning.losses import LossSettings
 from models.learning.metrics import confusion_counts, objective_value
 from models.learning.training_settings import HeadSettings
 from models.serving.bundle import Bundle
@@ -32,18 +33,19 @@ def _digits_with_a_long_tail(imbalance_ratio: float, seed: int) -> tuple[HeadDat
         train.append(rows[cut : cut + max(2, int((len(rows) - cut) * imbalance_ratio ** (-k / 9)))])
     rows, held = np.concatenate(train), np.concatenate(test)
     features = pixels.astype(np.float32)
-    data = HeadData(features[rows], label[rows].astype(np.int64), np.ones(len(rows)))
+    data = HeadData(features[rows], np.eye(10, dtype=np.float32)[label[rows]], np.ones(len(rows)))
     return data, features[held], label[held].astype(np.int64)
 
 
 def test_full_correction_lifts_macro_recall_on_a_long_tail() -> None:
     plain: list[float] = []
     corrected: list[float] = []
+    loss = LossSettings(kind="cross_entropy", prior=np.ones(10) / 10, counts=np.ones(10))
     for seed in range(3):
         data, held, label = _digits_with_a_long_tail(50, seed)
-        layers = fit_head(data, 10, HeadSettings(), 0.3, seed)
+        layers = fit_head(data, HeadSettings(), loss, 0.3, seed)
         logits = head_logits(held, layers)
-        prior = np.bincount(data.class_index, minlength=10) / len(data.class_index)
+        prior = data.targets.mean(0).astype(np.float64)
         for values, found in ((logits, plain), (logits + log_offset(prior, 1.0), corrected)):
             confusion = confusion_counts(label, values.argmax(1), 10)
             found.append(float(objective_value(confusion, "balanced_accuracy")))

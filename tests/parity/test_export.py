@@ -15,7 +15,7 @@ from models.data.decode import read_picture
 from models.data.limits import DecodeLimits
 from models.data.preprocess import Preprocess
 from models.errors import ExportMismatch
-from models.networks.registry import UprightTrunk, find_network
+from models.networks.registry import Build, UprightTrunk, find_network
 from models.serving.bundle import Bundle
 from models.serving.export import check_parity, trunk_onnx
 from models.serving.picture_scorer import PictureScorer
@@ -23,11 +23,23 @@ from models.serving.session import ImageSession
 from tests.pictures import draw
 
 
-@pytest.mark.parametrize("name", ["convnet", "efficientnet_lite0"])
-def test_trunk_in_onnx_equals_the_trunk_in_torch_at_any_batch(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "tolerance", "nodes"),
+    [
+        ("convnet", 1e-4, {}),
+        ("efficientnet_lite0", 1e-4, {}),
+        ("renet", 1e-5, {"GRU": 2}),
+        ("row_lstm", 1e-5, {"LSTM": 1}),
+    ],
+)
+def test_trunk_in_onnx_equals_the_trunk_in_torch_at_any_batch(
+    name: str, tolerance: float, nodes: dict[str, int]
+) -> None:
     network = find_network(name)
-    trunk = network.build(1).eval()
+    trunk = network.build(Build(1, network.size_px)).eval()
     data = trunk_onnx(trunk, network.size_px)
+    found_nodes = [node.op_type for node in onnx.load_from_string(data).graph.node]
+    assert {kind: found_nodes.count(kind) for kind in nodes} == nodes, "recurrence is unrolled"
     session = ort.InferenceSession(data)
     rng = np.random.default_rng(0)
     for rows in (1, 2, 7):
@@ -35,7 +47,7 @@ def test_trunk_in_onnx_equals_the_trunk_in_torch_at_any_batch(name: str) -> None
         with torch.inference_mode():
             expected = UprightTrunk(trunk)(torch.from_numpy(image)).numpy()
         (found,) = session.run(None, {"image": image})
-        assert found == pytest.approx(expected, abs=1e-4 * max(1.0, float(np.abs(expected).max())))
+        assert found == pytest.approx(expected, abs=tolerance * max(1.0, float(np.abs(expected).max())))
     assert b"/models/networks/" not in data, "the exporter's notes name folders of this machine"
 
 
@@ -61,7 +73,7 @@ def test_probabilities_of_a_block_equal_those_of_each_picture_alone(champion: Bu
 
 
 def test_model_that_answers_otherwise_is_not_exported(champion: Bundle) -> None:
-    trunk = find_network("convnet").build(1)
+    trunk = find_network("convnet").build(Build(1, 64))
     layers = [(np.ones((3, 192), dtype=np.float32), np.zeros(3, dtype=np.float32))]
     pictures = [champion.card.preprocess.apply(draw("side", np.random.default_rng(0)))]
     with pytest.raises(ExportMismatch, match="exported probabilities differ by up to"):

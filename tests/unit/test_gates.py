@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.artifacts.records import Finding, Scorecard, Verdict
 from models.errors import GateFailed
 from models.learning.metrics import score_predictions
-from validation.gates import Comparison, GateSettings, judge_candidate, paired_difference
+from models.learning.multi_label_metrics import score_multi_label
+from validation.gates import Comparison, GateSettings, LabelComparison, judge_candidate, paired_difference
 from validation.verdicts import describe_finding, require_accepted
 
 TRUE = np.repeat([0, 1], 50)
@@ -103,3 +105,61 @@ def test_finding_in_one_line() -> None:
         rule="r", severity="critical", outcome="failed", observed="2", limit="at most 1", items=("a", "b", "c", "d")
     )
     assert describe_finding(finding) == "r failed: 2 (at most 1, first: a, b, c)"
+
+
+# Three labels of 200 pictures: one that half of them have, one rare, one that nearly all have.
+LABELS = np.arange(200)[:, None] % (2, 20, 20) < (1, 1, 19)
+
+
+def _wrong(share: float) -> NDArray[np.bool_]:
+    """Decisions of which a share is wrong, of both sides of each label alike."""
+    return np.asarray(LABELS ^ (np.random.default_rng(0).random(LABELS.shape) < share))
+
+
+SILENT = np.zeros_like(LABELS)
+NEARLY = _wrong(0.1)
+
+
+def _label_scorecard(given: NDArray[np.bool_], rows: slice = slice(None)) -> Scorecard:
+    scores = score_multi_label(LABELS[rows], np.where(given[rows], 0.9, 0.1), ("half", "rare", "most"), seed=0)
+    return _scorecard(GOOD).model_copy(
+        update={"task": "multi_label", "classes": ("half", "rare", "most"), "served": scores}
+    )
+
+
+def test_several_labels_are_accepted_where_they_beat_a_coin() -> None:
+    verdict = judge_candidate(_label_scorecard(NEARLY), False, None, GateSettings())
+    assert verdict.is_accepted
+    assert "lower bound above 0.500" in verdict.findings[0].limit
+
+
+def test_labels_never_given_are_guessing_however_rare_they_are() -> None:
+    verdict = judge_candidate(_label_scorecard(SILENT), False, None, GateSettings())
+    assert _outcomes(verdict)["better_than_guessing"] == "failed"
+
+
+@pytest.mark.parametrize(("rows", "outcome"), [(60, "passed"), (59, "unknown")])
+def test_label_needs_three_pictures_with_it_and_three_without(rows: int, outcome: str) -> None:
+    # The rare label is on every 20th picture from the first on, the common one lacks every 20th from the last on.
+    verdict = judge_candidate(_label_scorecard(LABELS, slice(rows)), False, None, GateSettings())
+    assert _outcomes(verdict)["better_than_guessing"] == outcome
+    few = next(f for f in verdict.findings if f.rule == "classes_are_judged_on_enough")
+    assert few.items == ("rare", "most")
+    assert few.observed == f"fewest test pictures with or without a label: {3 if rows == 60 else 2}"
+
+
+def test_labels_worse_than_the_champions_are_refused_and_equal_ones_are_not() -> None:
+    worse = judge_candidate(
+        _label_scorecard(NEARLY), True, LabelComparison(LABELS, _wrong(0.3), NEARLY), GateSettings()
+    )
+    assert _outcomes(worse)["not_worse_than_champion"] == "failed"
+    equal = judge_candidate(_label_scorecard(NEARLY), True, LabelComparison(LABELS, NEARLY, NEARLY), GateSettings())
+    assert equal.is_accepted
+
+
+def test_rare_labels_that_are_never_given_any_more_are_a_loss() -> None:
+    # 1 decision in 60 changes, which is less than the limit; of balanced accuracy it is a sixth.
+    without_rare = LABELS & (True, False, True)
+    gain = paired_difference(LabelComparison(LABELS, without_rare, LABELS))
+    assert gain.value == pytest.approx(-1 / 6)
+    assert gain.low <= gain.value <= gain.high < 0

@@ -4,27 +4,30 @@ import numpy as np
 import torch
 
 from models.learning.head import HeadData, _Members, fit_head, head_logits
+from models.learning.losses import LossSettings
 from models.learning.training_settings import HeadSettings
+
+PLAIN = LossSettings(kind="cross_entropy", prior=np.array([0.5, 0.5]), counts=np.ones(2))
 
 
 def _xor(rows: int) -> HeadData:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(rows, 6)).astype(np.float32) * 3 + 5
     label = ((features[:, 0] > 5) ^ (features[:, 1] > 5)).astype(np.int64)
-    return HeadData(features, label, np.ones(rows))
+    return HeadData(features, np.eye(2, dtype=np.float32)[label], np.ones(rows))
 
 
 def test_head_learns_what_no_linear_head_can() -> None:
     data = _xor(600)
     settings = HeadSettings(members=2, hidden_width=32, hidden_dropout=0.1, input_dropout=0, steps=300)
-    layers = fit_head(data, 2, settings, 0.01, seed=0)
-    right = head_logits(data.features, layers).argmax(1) == data.class_index
+    layers = fit_head(data, settings, PLAIN, 0.01, seed=0)
+    right = head_logits(data.features, layers).argmax(1) == data.targets.argmax(1)
     assert right.mean() > 0.9
 
 
 def test_equal_seed_gives_equal_weights_and_another_seed_does_not() -> None:
     data, settings = _xor(100), HeadSettings(members=2, hidden_width=8, steps=5)
-    first, again, other = (fit_head(data, 2, settings, 0.1, seed) for seed in (0, 0, 1))
+    first, again, other = (fit_head(data, settings, PLAIN, 0.1, seed) for seed in (0, 0, 1))
     assert np.array_equal(first[0][0], again[0][0])
     assert not np.array_equal(first[0][0], other[0][0])
 
@@ -49,6 +52,7 @@ def test_draw_weight_moves_the_answer_towards_the_rare_class() -> None:
     rare = []
     for factor in (1.0, 9.0):
         weight = np.where(label == 1, factor, 1.0)
-        layers = fit_head(HeadData(features, label, weight / weight.mean()), 2, settings, 0.1, seed=0)
+        data = HeadData(features, np.eye(2, dtype=np.float32)[label], weight / weight.mean())
+        layers = fit_head(data, settings, PLAIN, 0.1, seed=0)
         rare.append((head_logits(features, layers).argmax(1) == 1).mean())
     assert rare[1] > rare[0] + 0.1

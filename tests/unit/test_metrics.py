@@ -9,14 +9,22 @@ from sklearn import metrics as oracle
 
 from models.artifacts.records import Trial
 from models.errors import ShapeError
-from models.learning.correction import best_trial, log_offset, try_strengths, without_offset
+from models.learning.correction import best_trial, log_offset, try_strengths, without_offset, without_offset_of
 from models.learning.metrics import (
+    OBJECTIVES,
     calibration_error,
     confusion_counts,
     objective_value,
     reliability_bins,
     resampled_confusions,
     score_predictions,
+)
+from models.learning.multi_label_metrics import (
+    label_counts,
+    mean_average_precision,
+    multi_label_objective,
+    paired_gain,
+    score_multi_label,
 )
 
 
@@ -114,3 +122,104 @@ def test_trials_cover_every_strength_and_prefer_rare_classes_as_it_grows() -> No
     trials = try_strengths(logits, np.array([0] * 5 + [1] * 5), np.array([0.9, 0.1]), "balanced_accuracy", None)
     assert [t.correction_strength for t in trials] == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert {t.objective for t in trials} == {0.5}
+
+
+@st.composite
+def label_predictions(draw: st.DrawFn) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    labels, rows = draw(st.integers(1, 5)), draw(st.integers(2, 60))
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    # Every label has a picture with it and one without: the oracle's balanced accuracy warns where a side is absent.
+    one_of_each = np.repeat([[True], [False]], labels, axis=1)
+    targets = np.concatenate([one_of_each, rng.random((rows, labels)) < 0.3])
+    return targets, rng.beta(0.7, 0.9, targets.shape).round(2).clip(0.01, 0.99)
+
+
+@settings(deadline=None, max_examples=30)
+@given(label_predictions())
+def test_numbers_of_several_labels_equal_those_of_scikit_learn(
+    case: tuple[NDArray[np.bool_], NDArray[np.float64]],
+) -> None:
+    targets, probabilities = case
+    labels = range(targets.shape[1])
+    predicted = probabilities >= 0.5
+    scores = score_multi_label(targets, probabilities, tuple(map(str, labels)), seed=0)
+    macro = np.mean([oracle.f1_score(targets[:, k], predicted[:, k], zero_division=0) for k in labels])
+    assert scores.macro_f1.value == pytest.approx(macro, abs=1e-9)
+    assert scores.accuracy.value == pytest.approx(oracle.accuracy_score(targets, predicted), abs=1e-9)
+    balanced = np.mean([oracle.balanced_accuracy_score(targets[:, k], predicted[:, k]) for k in labels])
+    assert scores.balanced_accuracy.value == pytest.approx(balanced, abs=1e-9)
+    loss = np.mean([oracle.log_loss(targets[:, k], probabilities[:, k]) for k in labels])
+    assert scores.log_loss == pytest.approx(loss, abs=1e-9)
+    ranking = np.mean([oracle.average_precision_score(targets[:, k], probabilities[:, k]) for k in labels])
+    assert scores.mean_average_precision == pytest.approx(ranking, abs=1e-9)
+    parts = [oracle.confusion_matrix(targets[:, k], predicted[:, k], labels=[False, True]) for k in labels]
+    assert [
+        [[c.true_negatives, c.false_positives], [c.false_negatives, c.true_positives]] for c in scores.label_counts
+    ] == [part.tolist() for part in parts]
+    assert [c.support for c in scores.per_class] == targets.sum(0).tolist()
+    assert scores.confusion == ()
+    for name in OBJECTIVES:
+        interval = getattr(scores, name)
+        assert 0 <= interval.low <= interval.high <= 1
+
+
+def test_label_that_is_neither_present_nor_predicted_counts_zero_and_is_not_ranked() -> None:
+    targets = np.array([[True, False], [False, False]])
+    scores = score_multi_label(targets, np.array([[0.9, 0.2], [0.1, 0.3]]), ("a", "b"), seed=0)
+    assert scores.macro_f1.value == 0.5
+    assert [c.f1 for c in scores.per_class] == [1.0, None]
+    assert scores.mean_average_precision == 1.0
+    assert mean_average_precision(targets[1:], np.array([[0.1, 0.3]])) is None
+
+
+def test_calibration_of_several_labels_is_of_all_decisions() -> None:
+    # Eight decisions at 0.9 of which half apply, eight at 0.1 of which none does: (8*.4 + 8*.1) / 16
+    targets = np.array([[True, False]] * 4 + [[False, False]] * 4)
+    scores = score_multi_label(targets, np.full((8, 2), (0.9, 0.1)), ("a", "b"), seed=0)
+    assert scores.calibration_error == pytest.approx(0.25)
+
+
+def test_bootstrap_of_several_labels_resamples_pictures() -> None:
+    rng = np.random.default_rng(1)
+    targets = rng.random((400, 3)) < 0.4
+    probabilities = np.where(rng.random(targets.shape) < 0.8, targets, ~targets) * 0.8 + 0.1
+    found = score_multi_label(targets, probabilities, ("a", "b", "c"), seed=0)
+    assert found == score_multi_label(targets, probabilities, ("a", "b", "c"), seed=0)
+    rows = rng.integers(0, 400, (400, 400))
+    for name in OBJECTIVES:
+        values = [multi_label_objective(targets[r], probabilities[r] >= 0.5, name) for r in rows]
+        low, high = np.quantile(values, [0.025, 0.975])
+        interval = getattr(found, name)
+        assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.01)
+
+
+def test_gain_of_a_model_on_itself_is_nothing_and_pairs_are_kept() -> None:
+    rng = np.random.default_rng(2)
+    targets = rng.random((200, 2)) < 0.3
+    noisy = targets ^ (rng.random(targets.shape) < 0.1)
+    same = paired_gain(targets, noisy, noisy, seed=0)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    gain = paired_gain(targets, targets, noisy, seed=0)
+    assert gain.value == pytest.approx(1 - multi_label_objective(targets, noisy, "balanced_accuracy"))
+    assert 0 < gain.low < gain.value < gain.high
+
+
+def test_labels_of_other_pictures_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"true labels of shape \(3, 2\) and predicted ones of shape \(2, 2\)"):
+        label_counts(np.zeros((3, 2), dtype=np.bool_), np.zeros((2, 2), dtype=np.bool_))
+
+
+@given(st.integers(0, 1000))
+def test_offset_of_several_labels_is_taken_back_exactly(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits, offset = rng.normal(0, 3, (6, 4)), rng.uniform(-4, 4, 4)
+
+    def sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(1 / (1 + np.exp(-values)))
+
+    found = without_offset_of("multi_label", sigmoid(logits + offset), offset)
+    assert found == pytest.approx(sigmoid(logits), abs=1e-9)
+    edge = without_offset_of("multi_label", np.array([[0.0, 1.0]]), np.array([4.0, -4.0]))
+    assert edge.tolist() == [[0.0, 1.0]]
+    softmax = rng.dirichlet(np.ones(4), 6)
+    assert np.array_equal(without_offset_of("single_label", softmax, offset), without_offset(softmax, offset))

@@ -267,24 +267,17 @@ def test_plan_that_does_not_say_how_many_rows_an_epoch_has_is_refused(text: byte
     )
 
 
-def test_training_refuses_several_labels_and_classes_that_are_never_drawn() -> None:
-    from models.learning.fit import prepare_lesson
+def test_training_refuses_classes_that_are_never_drawn() -> None:
+    from models.learning.lesson import prepare_lesson
     from models.learning.training_settings import TrainingSettings
 
-    split = _split([["a"], ["a", "b"]])
-    with pytest.raises(DataError) as caught:
-        prepare_lesson(Path(), split, _plan(split), TrainingSettings())
-    assert str(caught.value) == (
-        "2 of 2 pictures have a list of labels. Expected one label a picture: training on several is not possible "
-        "yet, audit, split and plan are. Give each picture one label, in the column label or by its folder."
-    )
     split = _split(["a", "b", "c"], [1, 0, 0])
     with pytest.raises(DataError, match="no training picture of class b, c is ever drawn"):
         prepare_lesson(Path(), split, _plan(split), TrainingSettings())
 
 
 def test_lesson_averages_progressive_weights_and_weighs_tune_as_train() -> None:
-    from models.learning.fit import prepare_lesson, tune_weights
+    from models.learning.lesson import prepare_lesson, tune_weights
     from models.learning.training_settings import TrainingSettings
 
     split = _split(["a", "a", "b", "a", "b"], [1, 3, 1, 2, None], ["train"] * 3 + ["tune"] * 2)

@@ -1,0 +1,37 @@
+"""A polite end: SIGTERM is remembered, so that training can save its state between two steps and then stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class StopRequest:
+    """Whether somebody asked this process to stop."""
+
+    def __init__(self) -> None:
+        self.is_made = False
+
+    def make(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """Remembers the wish."""
+        self.is_made = True
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[StopRequest]:
+    """A request that SIGTERM makes inside the block; outside the main thread Python allows no handler.
+
+    Another SIGTERM after the first one does nothing more: the state is being saved.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = signal.signal(signal.SIGTERM, request.make)
+    try:
+        yield request
+    finally:
+        signal.signal(signal.SIGTERM, before)

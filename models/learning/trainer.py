@@ -1,0 +1,331 @@
+"""The training loop: drawn by the plan, best epoch kept, interrupted at any step and resumed to the same weights.
+
+All randomness of a step comes from (seed, epoch, step, rank), so a state holds no generator: whoever repeats a step
+draws what was drawn.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.artifacts.records import EpochRecord
+from models.data.draws import DrawWeights, PlanSampler
+from models.errors import MachineError, TrainingDiverged, TrainingStopped
+from models.learning.classifier import Classifier
+from models.learning.inputs import TrainInputs
+from models.learning.interruption import StopRequest
+from models.learning.losses import LossSettings, row_losses
+from models.learning.optimiser import make_optimiser, rate_share, set_rate, update_average
+from models.learning.progress import EpochProgress, OnEpoch
+from models.learning.ranks import ALONE, World
+from models.learning.training_settings import FitSettings
+from models.learning.training_state import (
+    FitPlan,
+    Place,
+    TrainingState,
+    behind_prefix,
+    load_state,
+    optimiser_tensors,
+    restore_optimiser,
+    save_state,
+    with_prefix,
+)
+
+Floats = NDArray[np.float64]
+_EVALUATED_ROWS = 128
+_LEAST_RATE_FACTOR = 0.1
+_LEAST_ROWS = 2
+
+
+class Goal(NamedTuple):
+    """What training works towards.
+
+    Attributes:
+        deferred_share: share of the steps before class weights count.
+        score: value of (N, K) tune logits, higher is better.
+        tune_loss: of the same logits.
+    """
+
+    loss: LossSettings
+    deferred_share: float
+    draws: DrawWeights
+    score: Callable[[Floats], float]
+    tune_loss: Callable[[Floats], float]
+
+
+class Runtime(NamedTuple):
+    """Where and how long it runs.
+
+    Attributes:
+        state_path: where the state is saved; None keeps none.
+        budget_s: seconds that training may take in all, those before an interruption too.
+        on_step: called with steps done and planned.
+    """
+
+    device: torch.device
+    state_path: Path | None
+    budget_s: float
+    stop: StopRequest
+    on_step: Callable[[int, int], None]
+    on_epoch: OnEpoch
+    world: World = ALONE
+
+
+class Trained(NamedTuple):
+    """The weights of the best epoch are in the model; (N, K) logits of tune by them."""
+
+    epochs: tuple[EpochRecord, ...]
+    tune_logits: Floats
+    notes: tuple[str, ...]
+
+
+class Trainer:
+    """One training of one model; `run` may be called once."""
+
+    def __init__(
+        self, model: Classifier, inputs: TrainInputs, goal: Goal, settings: FitSettings, seed: int, runtime: Runtime
+    ) -> None:
+        self._model, self._inputs, self._goal = model, inputs, goal
+        self._settings, self._seed, self._runtime = settings, seed, runtime
+        self._stepper: nn.Module = model
+
+    def run(self, make_plan: Callable[[], FitPlan]) -> Trained:
+        """Trains to the end, from a saved state where there is one.
+
+        Args:
+            make_plan: called where training starts anew.
+
+        Raises:
+            TrainingStopped: somebody asked it to; the state is saved.
+            TrainingDiverged: the loss is not a number at any rate.
+            MachineError: not one picture at a time fits into memory.
+        """
+        saved = load_state(self._runtime.state_path) if self._runtime.state_path else None
+        self._place = saved.place if saved else Place(plan=make_plan())
+        plan = self._place.plan
+        self._optimiser = make_optimiser(
+            self._model, plan.learning_rate, self._settings.weight_decay, self._settings.layer_rate_decay
+        )
+        self._average = {name: value.clone() for name, value in self._model.state_dict().items()}
+        self._best: dict[str, torch.Tensor] = {}
+        if saved:
+            self._restore(saved)
+        self._sampler = PlanSampler(
+            self._goal.draws, self._seed, plan.epochs, self._runtime.world.rank, self._runtime.world.size
+        )
+        self._steps = max(-(-len(self._sampler) // plan.batch_rows), 1)
+        self._stepper = self._runtime.world.wrapped(self._model)
+        self._started = self._saved_at = time.monotonic() - self._place.elapsed_s
+        self._saved_at = time.monotonic()
+        while not self._place.is_over:
+            self._run_epoch()
+        self._model.load_state_dict(self._best)
+        return Trained(tuple(self._place.epochs), self._tune_logits(), tuple(self._place.notes))
+
+    def _run_epoch(self) -> None:
+        place = self._place
+        self._sampler.set_epoch(place.epoch)
+        batches = np.array_split(self._sampler.positions(), self._steps)
+        started, first = time.monotonic(), place.step
+        before = self._snapshot()
+        while place.step < self._steps:
+            loss = self._step_in_memory(batches[place.step])
+            if not math.isfinite(self._runtime.world.mean(loss)):
+                self._start_epoch_over(before)
+                return
+            place.losses.append(loss)
+            place.step += 1
+            self._runtime.on_step(place.epoch * self._steps + place.step, place.plan.epochs * self._steps)
+            self._save_where_due()
+        drawn = sum(map(len, batches[first:])) * self._runtime.world.size
+        self._end_epoch(drawn / max(time.monotonic() - started, 1e-9))
+
+    def _step_in_memory(self, rows: NDArray[np.int64]) -> float:
+        """Loss of one step; where memory runs out, fewer rows go through at once."""
+        place = self._place
+        while True:
+            try:
+                return self._step(rows, place.micro_rows or len(rows))
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                fewer = (place.micro_rows or len(rows)) // 2
+            # Norms over a batch need two.
+            if fewer < _LEAST_ROWS:
+                raise MachineError(
+                    f"memory runs out with {_LEAST_ROWS} pictures at a time",
+                    "a smaller network or input",
+                    "Set training.size_px.",
+                )
+            place.micro_rows = fewer
+            place.notes.append(f"memory ran out in epoch {place.epoch}: {fewer} pictures at once from then on")
+            self._optimiser.zero_grad(set_to_none=True)
+            if self._runtime.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _step(self, rows: NDArray[np.int64], micro_rows: int) -> float:
+        place, plan = self._place, self._place.plan
+        world = self._runtime.world
+        seed = int(np.random.SeedSequence([self._seed, place.epoch, place.step, world.rank]).generate_state(1)[0])
+        torch.manual_seed(seed)  # dropout draws from the global generator
+        inputs, targets = self._inputs.draw(rows, torch.Generator().manual_seed(seed), self._runtime.device)
+        number, total = place.epoch * self._steps + place.step, plan.epochs * self._steps
+        share = rate_share(number, total, self._settings.warmup_share)
+        set_rate(self._optimiser, plan.learning_rate * place.rate_factor * share)
+        self._stepper.train()
+        self._optimiser.zero_grad(set_to_none=True)
+        is_deferred_over = number >= self._goal.deferred_share * total
+        summed = 0.0
+        for part, wanted in zip(torch.split(inputs, micro_rows), torch.split(targets, micro_rows), strict=True):
+            with precision(plan.precision, self._runtime.device):
+                logits = self._stepper(part)
+            losses = row_losses(self._goal.loss, logits.float(), wanted, is_deferred_over=is_deferred_over)
+            loss = losses.sum() / len(inputs)
+            loss.backward()  # type: ignore[no-untyped-call]
+            summed += float(loss.detach())
+            place.right += float((logits.argmax(1) == wanted.argmax(1)).sum())
+            place.seen += len(part)
+        if math.isfinite(world.mean(summed)):
+            self._optimiser.step()
+            if self._settings.ema_decay:
+                update_average(self._average, self._model, self._settings.ema_decay, number)
+        return summed
+
+    def _end_epoch(self, images_per_s: float) -> None:
+        place = self._place
+        kept = self._average if self._settings.ema_decay else self._model.state_dict()
+        logits = self._tune_logits(kept)
+        record = EpochRecord(
+            epoch=place.epoch,
+            train_loss=float(np.mean(place.losses)),
+            train_accuracy=place.right / max(place.seen, 1),
+            tune_loss=self._goal.tune_loss(logits),
+            tune_objective=self._goal.score(logits),
+        )
+        if not self._best or record.tune_objective > max(e.tune_objective for e in place.epochs):
+            self._best = {name: value.clone() for name, value in kept.items()}
+        place.epochs.append(record)
+        place.epoch, place.step, place.losses, place.right, place.seen = place.epoch + 1, 0, [], 0, 0
+        elapsed = self._elapsed()
+        left = elapsed / place.epoch * (place.plan.epochs - place.epoch)
+        # Both are asked of all ranks, whatever the first says.
+        is_patience_over, is_time_over = self._is_patience_over(), self._is_time_over(elapsed)
+        place.is_over = place.epoch >= place.plan.epochs or is_patience_over or is_time_over
+        self._runtime.on_epoch(
+            EpochProgress(
+                record=record,
+                epochs=place.plan.epochs,
+                images_per_s=images_per_s,
+                seconds_left=0.0 if place.is_over else left,
+            )
+        )
+        self._save_where_due(force=place.is_over)
+
+    def _is_patience_over(self) -> bool:
+        """Whether tune has been no better for long, on any rank: their averages of batches differ a little."""
+        values = [record.tune_objective for record in self._place.epochs]
+        is_over = len(values) - 1 - values.index(max(values)) >= self._settings.patience
+        return self._runtime.world.mean(float(is_over)) > 0
+
+    def _is_time_over(self, elapsed: float) -> bool:
+        """Whether another epoch would end behind the budget, on any rank."""
+        place = self._place
+        is_over = elapsed + elapsed / place.epoch > self._runtime.budget_s and place.epoch < place.plan.epochs
+        if is_over := self._runtime.world.mean(float(is_over)) > 0:
+            place.notes.append(f"the time budget ended training after epoch {place.epoch} of {place.plan.epochs}")
+        return is_over
+
+    def _start_epoch_over(self, before: TrainingState) -> None:
+        """Goes back to the start of the epoch with half the rate."""
+        factor = self._place.rate_factor / 2
+        if factor < _LEAST_RATE_FACTOR:
+            raise TrainingDiverged(
+                f"the loss is not a number in epoch {before.place.epoch}, at a rate of "
+                f"{self._place.plan.learning_rate * self._place.rate_factor:.1e} too",
+                "numbers",
+                "Set training.fit.learning_rate lower, or look at the pictures of that folder.",
+            )
+        self._place = before.place.model_copy(deep=True)
+        self._place.rate_factor = factor
+        self._place.notes.append(f"the loss was not a number in epoch {before.place.epoch}: the rate was halved")
+        self._restore(TrainingState(self._place, before.tensors))
+
+    def _snapshot(self) -> TrainingState:
+        tensors = {
+            **with_prefix("model.", self._model.state_dict()),
+            **with_prefix("average.", self._average if self._settings.ema_decay else {}),
+            **with_prefix("best.", self._best),
+            **with_prefix("optimiser.", optimiser_tensors(self._optimiser)),
+        }
+        return TrainingState(self._place.model_copy(deep=True), {k: v.detach().clone() for k, v in tensors.items()})
+
+    def _restore(self, state: TrainingState) -> None:
+        self._model.load_state_dict(behind_prefix("model.", state.tensors))
+        restore_optimiser(self._optimiser, behind_prefix("optimiser.", state.tensors))
+        device = self._runtime.device
+        self._best = {name: value.to(device) for name, value in behind_prefix("best.", state.tensors).items()}
+        for name, value in behind_prefix("average.", state.tensors).items():
+            self._average[name].copy_(value)
+
+    def _save_where_due(self, *, force: bool = False) -> None:
+        """Saves the state once in a while, at the end, and when asked to stop."""
+        path, now = self._runtime.state_path, time.monotonic()
+        wants_stop = self._runtime.world.mean(float(self._runtime.stop.is_made)) > 0
+        if path is None and not wants_stop:
+            return
+        is_due = now - self._saved_at >= self._settings.checkpoint_seconds
+        if path is not None and (force or wants_stop or is_due) and self._runtime.world.rank == 0:
+            self._place.elapsed_s = self._elapsed()
+            save_state(path, self._snapshot())
+            self._saved_at = now
+        if wants_stop and not self._place.is_over:
+            raise TrainingStopped(
+                f"training was asked to stop in epoch {self._place.epoch}, and its state is saved",
+                "it to go on some time",
+                "Run the same command again: it goes on from there.",
+            )
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+    def _tune_logits(self, tensors: dict[str, torch.Tensor] | None = None) -> Floats:
+        """(N, K) logits of tune by the model, or by other weights of it."""
+        if tensors is None:
+            rows = np.arange(self._inputs.tune_rows)
+            return model_logits(self._model, lambda part: self._inputs.tune(part, self._runtime.device), rows)
+        own = {name: value.clone() for name, value in self._model.state_dict().items()}
+        self._model.load_state_dict(tensors)
+        try:
+            return self._tune_logits()
+        finally:
+            self._model.load_state_dict(own)
+
+
+def model_logits(
+    model: nn.Module, inputs_of: Callable[[NDArray[np.int64]], torch.Tensor], rows: NDArray[np.int64]
+) -> Floats:
+    """(N, K) logits of rows, in evaluation mode."""
+    model.eval()
+    parts = np.array_split(rows, max(-(-len(rows) // _EVALUATED_ROWS), 1))
+    with torch.inference_mode():
+        return np.concatenate([model(inputs_of(part)).double().cpu().numpy() for part in parts])
+
+
+def precision(name: str, device: torch.device) -> AbstractContextManager[object]:
+    """Where a forward pass may use bfloat16, if that is its name."""
+    return torch.autocast(device.type, dtype=torch.bfloat16) if name == "bfloat16" else nullcontext()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or, in torch's words, on a CPU."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
