@@ -18,7 +18,7 @@ class ConvNet(nn.Module):
 
     The first stages halve the map, as many as leave 4 to 7 px, so that small pictures are not squeezed into one
     place: at 32 px the last one keeps the size, 128 px have a fifth. Halving late instead costs 2.3 times as much at
-    32 px and was no better (docs/networks.md).
+    32 px and was not seen to be better (docs/networks.md).
     """
 
     def __init__(self, build: Build) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ _COUNTS = np.array([80.0, 15.0, 5.0])
 _KINDS: tuple[LossKind, ...] = get_args(LossKind)
 
 
-def _settings(kind: LossKind, **changes: object) -> LossSettings:
+def _settings(kind: LossKind, **changes: Any) -> LossSettings:
     return LossSettings(kind, _COUNTS / _COUNTS.sum(), _COUNTS)._replace(**changes)
 
 
@@ -86,10 +86,18 @@ def test_class_weights_count_only_once_they_are_due() -> None:
 
 
 @pytest.mark.parametrize("kind", _KINDS)
+def test_members_side_by_side_lose_what_each_does_alone(kind: LossKind) -> None:
+    settings = _settings(kind, label_smoothing=0.1, class_weights=np.array([0.5, 1.0, 3.0]))
+    logits, targets = torch.stack([_logits(), -_logits()]), torch.stack([_TARGETS, _TARGETS.roll(1, 0)])
+    alone = [row_losses(settings, *member) for member in zip(logits, targets, strict=True)]
+    assert torch.allclose(row_losses(settings, logits, targets), torch.stack(alone))
+
+
+@pytest.mark.parametrize("kind", _KINDS)
 def test_extreme_logits_have_finite_losses_and_gradients(kind: LossKind) -> None:
     logits = torch.tensor([[1e4, 0.0, -1e4], [-1e4, 1e4, 1e4]], requires_grad=True)
     settings = _settings(kind, label_smoothing=0.1, focal_gamma=0.5, class_weights=np.ones(3))
-    losses = row_losses(settings, logits.expand(2, 2, 3), torch.eye(3)[[[0, 2], [2, 0]]])
+    losses = row_losses(settings, logits.expand(2, 2, 3), torch.eye(3)[torch.tensor([[0, 2], [2, 0]])])
     losses.sum().backward()  # type: ignore[no-untyped-call]
     assert losses.shape == (2, 2)
     assert losses.isfinite().all()
