@@ -50,7 +50,7 @@ def write_digits(folder: Path, imbalance_ratio: float, seed: int) -> Path:
 
 
 def train_and_judge(folder: Path, workspace: Workspace, settings: TrainingSettings) -> tuple[Scorecard, bytes]:
-    """Scorecard on the test rows of a folder whose table divides it, and the ONNX file, by the chain's own functions."""
+    """Scorecard on the test rows of a folder whose table divides it, and the ONNX file, by the chain itself."""
     manifest = scan_folder(folder, listing_table(folder), ScanSettings(near_duplicate_bits=-1))
     split = assign_splits(manifest, SplitSettings())
     plan = plan_resampling(split, resampling_for(plan_imbalance(settings.imbalance).draws, ResamplingSettings()))
