@@ -57,8 +57,12 @@ def _offset(scores: Floats, applies: Flags, objective: str) -> float:
 
 
 def _cuts(scores: Floats) -> Floats:
-    """Logits at which a label can begin to be given, nearest to 0 first; 0 itself, and halfway between neighbours."""
+    """Logits at which a label can begin to be given, nearest to 0 first.
+
+    0 itself, halfway between neighbours, and beyond both ends: a label may be best given to all, or to none.
+    """
     known = np.unique(scores)
+    known = np.concatenate([[known[0] - 1], known, [known[-1] + 1]])
     halfway = np.clip((known[1:] + known[:-1]) / 2, -LARGEST_OFFSET, LARGEST_OFFSET)
     cuts = np.append(0.0, halfway)
     return np.asarray(cuts[np.argsort(np.abs(cuts), kind="stable")])

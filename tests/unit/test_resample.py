@@ -71,8 +71,10 @@ def _shares(plan: pa.Table, column: str) -> list[float]:
     [
         # 10 of 100
         ({"method": "natural"}, 0.1, 0.1, 100),
+        # Without a word the pictures are drawn as found: training decides what is done about imbalance.
+        ({}, 0.1, 0.1, 100),
         # 10 * 10^-.5 against 90 * 90^-.5, that is sqrt(10) to sqrt(90) = 1 to 3
-        ({}, 0.25, 0.25, 100),
+        ({"method": "sqrt"}, 0.25, 0.25, 100),
         ({"method": "balanced"}, 0.5, 0.5, 100),
         ({"method": "progressive"}, 0.1, 0.5, 100),
         # 1 - .5^10 = 1023/1024, 1 - .5^90 = 1 to 27 digits: 10 * 1024/1023 against 90
