@@ -33,7 +33,7 @@ from models.data.split import TEST, SplitSettings, assign_splits
 from models.learning.correction import best_trial, log_offset, try_strengths
 from models.learning.embed import FeatureStore
 from models.learning.head import HeadData, fit_head, head_logits
-from models.learning.losses import LossSettings
+from models.learning.losses import plain_loss
 from models.learning.metrics import confusion_counts, objective_value
 from models.learning.training_settings import HeadSettings
 from models.networks.lite0 import Lite0Stages, read_weights
@@ -155,12 +155,6 @@ def averaged_scores(rows: Rows, case: Case, exponent: float) -> dict[str, float]
         name: _held_score(heads[trial.regularisation or 0.0], rows, case, prior, trial)
         for name, trial in (("best_single_trial", lucky), ("best_on_average", steady), ("uncorrected", plain))
     }
-
-
-def plain_loss(class_count: int) -> LossSettings:
-    """Cross-entropy."""
-    ones = np.ones(class_count)
-    return LossSettings(kind="cross_entropy", prior=ones / class_count, counts=ones)
 
 
 def _held_score(logits: Floats, rows: Rows, case: Case, prior: Floats, trial: Trial) -> float:

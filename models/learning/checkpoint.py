@@ -65,6 +65,11 @@ def rebuild_trunk(checkpoint: Checkpoint) -> nn.Module:
     return trunk.eval()
 
 
+def trunk_tensors(trunk: nn.Module) -> dict[str, NDArray[np.generic]]:
+    """A trunk's tensors as a checkpoint holds them."""
+    return {name: np.asarray(tensor.detach().cpu().numpy()) for name, tensor in trunk.state_dict().items()}
+
+
 def build_of(card: ModelCard) -> Build:
     """What a card's network was built for."""
     return Build(0, card.preprocess.width_px, card.channels)

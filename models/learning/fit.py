@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.artifacts.records import Correction, EpochRecord, ModelCard
-from models.data.preprocess import Preprocess
-from models.learning.checkpoint import Checkpoint
+from models.learning.checkpoint import Checkpoint, trunk_tensors
 from models.learning.choose import Choice, choose_learner
 from models.learning.correction import log_offset
 from models.learning.frozen import feature_store, fit_frozen
@@ -103,7 +102,7 @@ def _frozen(lesson: Lesson, network: Network, build: Build, places: Places, hook
     fit = fit_frozen(lesson, store, plan_imbalance(lesson.settings.imbalance), hooks.on_progress)
     train = objective_of(lesson, lesson.train)(head_logits(fit.train_features, fit.chosen.layers) + fit.chosen.offset)
     # Weights that came with a package are there on every machine that trains; a file's are not.
-    trunk = {} if not lesson.settings.weights else _tensors(network.build(build))
+    trunk = {} if not lesson.settings.weights else trunk_tensors(network.build(build))
     return _Fitted(fit.layers, trunk, fit.chosen, fit.prior, (), (), train)
 
 
@@ -144,7 +143,7 @@ def _card(
         network=network.name,
         channels=lesson.settings.channels,
         classes=lesson.classes,
-        preprocess=Preprocess(width_px=build.size_px, height_px=build.size_px),
+        preprocess=build.preprocess,
         correction=Correction(
             objective_name=lesson.settings.objective,
             imbalance=lesson.settings.imbalance,
@@ -169,7 +168,3 @@ def _card(
         weights_digest=network.weights.digest if network.weights else "",
         sortline_version=__version__,
     )
-
-
-def _tensors(trunk: torch.nn.Module) -> dict[str, NDArray[np.generic]]:
-    return {name: np.asarray(tensor.detach().cpu().numpy()) for name, tensor in trunk.state_dict().items()}

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts.durable import write_durably
-from models.data.preprocess import Preprocess
 from models.data.views import View, views_of
 from models.learning.embed import FeatureStore
 from models.learning.head import HeadData, Layer, fit_head
@@ -56,8 +55,7 @@ def frozen_trunk(network: Network, build: Build, folder: Path) -> bytes:
 
 def feature_store(network: Network, build: Build, folder: Path) -> FeatureStore:
     """The store of a network's features."""
-    preprocess = Preprocess(width_px=build.size_px, height_px=build.size_px)
-    return FeatureStore(folder, frozen_trunk(network, build, folder), preprocess)
+    return FeatureStore(folder, frozen_trunk(network, build, folder), build.preprocess)
 
 
 def fit_frozen(

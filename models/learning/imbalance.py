@@ -58,8 +58,6 @@ _PLANS: dict[Imbalance, ImbalancePlan] = {
     "crt": ImbalancePlan(late="crt"),
     "tau_norm": ImbalancePlan(late="tau_norm"),
 }
-# Methods that are nothing but draws of the same name.
-_OF_DRAWS = ("sqrt", "balanced", "progressive")
 
 
 def plan_imbalance(method: Imbalance) -> ImbalancePlan:
@@ -80,7 +78,7 @@ def require_one_correction(method: Imbalance, resampling_method: str) -> None:
     Raises:
         SettingsError: two corrections.
     """
-    is_same = resampling_method == method and method in _OF_DRAWS
+    is_same = resampling_method == plan_imbalance(method).draws
     if resampling_method in ("auto", "natural") or method in ("auto", "natural", "focal") or is_same:
         return
     raise SettingsError(

@@ -17,7 +17,7 @@ from models.data.split import SplitSettings, fold_of, usable_rows
 from models.errors import DataError, SettingsError
 from models.learning.frozen import feature_store
 from models.learning.head import HeadData, fit_head, head_logits
-from models.learning.losses import LossSettings
+from models.learning.losses import plain_loss
 from models.learning.training_settings import HeadSettings
 from models.networks.registry import Build, find_network
 from models.parallel import OnProgress, no_progress
@@ -74,15 +74,10 @@ def out_of_fold(
         rest = class_index[~inside]
         weight = 1 / np.bincount(rest, minlength=count).clip(1)[rest]
         data = HeadData(features[~inside], np.eye(count, dtype=np.float32)[rest], weight / weight.mean())
-        logits = head_logits(features[inside], fit_head(data, _HEAD, _plain_loss(count), _WEIGHT_DECAY, seed))
+        logits = head_logits(features[inside], fit_head(data, _HEAD, plain_loss(count), _WEIGHT_DECAY, seed))
         exponents = np.exp(logits - logits.max(1, keepdims=True))
         found[inside] = exponents / exponents.sum(1, keepdims=True)
     return found
-
-
-def _plain_loss(count: int) -> LossSettings:
-    ones = np.ones(count)
-    return LossSettings(kind="cross_entropy", prior=ones / count, counts=ones)
 
 
 def doubted_labels(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from models.artifacts.records import Task
 from models.data.draws import DrawWeights
 from models.data.listing import file_name
 from models.data.resample import average_draw_weight, read_draws
@@ -17,7 +18,6 @@ from models.data.split import NO_CLASS, TRAIN, TUNE, SplitSettings, row_classes,
 from models.errors import DataError
 from models.learning.training_settings import TrainingSettings
 
-Task = Literal["single_label", "multi_label"]
 _LEAST_CLASSES = 2
 
 

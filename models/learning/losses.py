@@ -13,7 +13,7 @@ from models.errors import DataError, ShapeError
 
 Floats = NDArray[np.float64]
 SoftmaxKind = Literal["cross_entropy", "focal", "balanced_softmax", "ldam"]
-LossKind = Literal["cross_entropy", "focal", "balanced_softmax", "ldam", "binary"]
+LossKind = Literal[SoftmaxKind, "binary"]
 
 
 class LossSettings(NamedTuple):
@@ -37,6 +37,12 @@ class LossSettings(NamedTuple):
     class_weights: Floats | None = None
     focal_gamma: float = 2.0
     ldam_margin: float = 0.5
+
+
+def plain_loss(class_count: int, kind: LossKind = "cross_entropy") -> LossSettings:
+    """A loss to which all classes are alike."""
+    ones = np.ones(class_count)
+    return LossSettings(kind=kind, prior=ones / class_count, counts=ones)
 
 
 def row_losses(

@@ -14,8 +14,8 @@ from torch import nn
 
 from models.artifacts.records import EpochRecord
 from models.data.draws import PlanSampler
-from models.data.preprocess import Preprocess
 from models.data.views import views_of
+from models.learning.checkpoint import trunk_tensors
 from models.learning.classifier import Classifier, Head, StagedTrunk, UpperStages, fitted_head, random_head
 from models.learning.frozen import feature_store, fit_frozen
 from models.learning.head import Layer
@@ -29,7 +29,7 @@ from models.learning.map_store import staged_maps
 from models.learning.optimiser import find_rate, make_optimiser
 from models.learning.pixel_store import PixelStore
 from models.learning.scoring import objective_of, tune_loss_of
-from models.learning.trainer import Goal, Runtime, Trainer, precision
+from models.learning.trainer import Goal, Runtime, Trained, Trainer, outputs_of, precision
 from models.learning.training_settings import FitSettings
 from models.learning.training_state import FitPlan
 from models.networks.registry import Build, Network, UprightTrunk
@@ -40,7 +40,6 @@ _SAMPLED_ROWS = 2000
 # Of the budget, what is left for export and for an epoch that takes longer than the first steps say.
 _BUDGET_MARGIN = 0.9
 _CPU_FROZEN_STAGES = 3
-_EVALUATED_ROWS = 128
 
 
 class NetworkFit(NamedTuple):
@@ -95,7 +94,7 @@ def fit_network(case: Case, *, fine_tune: bool, runtime: Runtime) -> NetworkFit:
     runtime = runtime._replace(budget_s=runtime.budget_s - (time.monotonic() - started))
     probe = _Probe(model, inputs, goal, settings, lesson.settings.seed, runtime, fine_tune)
     trained = Trainer(model, inputs, goal, settings, lesson.settings.seed, runtime).run(probe.plan)
-    return _finished(case, model, inputs, trained.epochs, trained.notes, runtime.device)
+    return _finished(case, model, inputs, trained, runtime.device)
 
 
 def frozen_stages(trunk: nn.Module, settings: FitSettings, device: torch.device) -> int:
@@ -109,8 +108,8 @@ def frozen_stages(trunk: nn.Module, settings: FitSettings, device: torch.device)
 
 
 def _inputs(case: Case, trunk: nn.Module, stages: int) -> TrainInputs:
-    lesson, preprocess = case.lesson, Preprocess(width_px=case.build.size_px, height_px=case.build.size_px)
-    store = PixelStore(case.folder / "pixels", preprocess)
+    lesson = case.lesson
+    store = PixelStore(case.folder / "pixels", case.build.preprocess)
     train, tune = (store.pixels(sample.paths, sample.image_ids) for sample in (lesson.train, lesson.tune))
     if not stages:
         return PixelInputs(train, lesson.train.targets, tune, lesson.settings.augment)
@@ -229,39 +228,21 @@ def batch_rows_for(rows: int) -> int:
     return int(np.clip(2 ** np.floor(np.log2(max(rows / 50, 1))), 8, 64))
 
 
-def _finished(
-    case: Case,
-    model: Classifier,
-    inputs: TrainInputs,
-    epochs: tuple[EpochRecord, ...],
-    notes: tuple[str, ...],
-    device: torch.device,
-) -> NetworkFit:
+def _finished(case: Case, model: Classifier, inputs: TrainInputs, trained: Trained, device: torch.device) -> NetworkFit:
     """The trained network with the correction that tune chose."""
     layers = model.head.as_layers()
     rng = np.random.default_rng(case.lesson.settings.seed)
     count = len(case.lesson.train.paths)
     sampled = np.sort(rng.permutation(count)[:_SAMPLED_ROWS])
-    tune = _embeddings(model, lambda rows: inputs.tune(rows, device), np.arange(inputs.tune_rows))
+    tune = outputs_of(model.body, lambda rows: inputs.tune(rows, device), np.arange(inputs.tune_rows))
     every = np.arange(count)
     trial = HeadTrial(
         case.lesson.settings.fit.weight_decay,
         layers,
         tune,
-        lambda: _embeddings(model, lambda rows: inputs.plain(rows, device), every),
+        lambda: outputs_of(model.body, lambda rows: inputs.plain(rows, device), every),
     )
     chosen = choose_head([trial], case.lesson, case.plan)
-    train = _embeddings(model, lambda rows: inputs.plain(rows, device), sampled)
-    trunk = model.body.trunk.state_dict()  # type: ignore[union-attr]
-    tensors = {name: np.asarray(tensor.detach().cpu().numpy()) for name, tensor in trunk.items()}
-    return NetworkFit(chosen.layers, tensors, chosen, epochs, notes, train, sampled)
-
-
-def _embeddings(
-    model: Classifier, inputs_of: Callable[[NDArray[np.int64]], torch.Tensor], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """(N, D) embeddings of rows."""
-    model.eval()
-    parts = np.array_split(rows, max(-(-len(rows) // _EVALUATED_ROWS), 1))
-    with torch.inference_mode():
-        return np.concatenate([model.body(inputs_of(part)).float().cpu().numpy() for part in parts])
+    train = outputs_of(model.body, lambda rows: inputs.plain(rows, device), sampled)
+    trunk = trunk_tensors(model.body.get_submodule("trunk"))
+    return NetworkFit(chosen.layers, trunk, chosen, trained.epochs, trained.notes, train, sampled)

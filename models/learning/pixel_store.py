@@ -66,12 +66,12 @@ def mapped_rows(
     seal = path.with_suffix(".sha256")
     size = int(np.prod(shape)) * dtype.itemsize
     if not (path.is_file() and seal.is_file() and path.stat().st_size == size and seal.read_text() == sha256_of(path)):
-        _write_rows(path, size, make())
-        write_durably(seal, sha256_of(path).encode())
+        write_durably(seal, _write_rows(path, size, make()).encode())
     return np.memmap(path, dtype=dtype, mode="r", shape=shape)
 
 
-def _write_rows(path: Path, size: int, rows: Iterable[Rows]) -> None:
+def _write_rows(path: Path, size: int, rows: Iterable[Rows]) -> str:
+    """Hex sha256 of what was written."""
     make_folder(path.parent)
     free = shutil.disk_usage(path.parent).free
     if free < size:
@@ -80,13 +80,16 @@ def _write_rows(path: Path, size: int, rows: Iterable[Rows]) -> None:
             "room for all of them",
             "Free space, take another --workspace, or set training.size_px lower.",
         )
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{os.getpid()}")
+    temporary, digest = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{os.getpid()}"), hashlib.sha256()
     try:
         with storage_errors(path, "written"), temporary.open("wb") as file:
             for row in rows:
-                file.write(np.ascontiguousarray(row).data)
+                part = np.ascontiguousarray(row).tobytes()
+                digest.update(part)
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        return digest.hexdigest()
     finally:
         temporary.unlink(missing_ok=True)

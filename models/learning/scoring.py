@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.learning.lesson import Lesson, Sample
-from models.learning.losses import LossKind, LossSettings, row_losses
+from models.learning.losses import LossKind, plain_loss, row_losses
 from models.learning.metrics import confusion_counts, objective_value
 from models.learning.multi_label_metrics import multi_label_objective
 
@@ -30,6 +30,5 @@ def tune_loss_of(lesson: Lesson) -> Callable[[Floats], float]:
     """A function from (N, K) tune logits to their mean cross-entropy, binary for several labels."""
     targets = torch.from_numpy(lesson.tune.targets)
     kind: LossKind = "binary" if lesson.task == "multi_label" else "cross_entropy"
-    ones = np.ones(len(lesson.classes))
-    settings = LossSettings(kind=kind, prior=ones / len(ones), counts=ones)
+    settings = plain_loss(len(lesson.classes), kind)
     return lambda logits: float(row_losses(settings, torch.from_numpy(logits), targets.double()).mean())

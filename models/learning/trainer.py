@@ -125,8 +125,8 @@ class Trainer:
         )
         self._steps = max(-(-len(self._sampler) // plan.batch_rows), 1)
         self._stepper = self._runtime.world.wrapped(self._model)
-        self._started = self._saved_at = time.monotonic() - self._place.elapsed_s
         self._saved_at = time.monotonic()
+        self._started = self._saved_at - self._place.elapsed_s
         while not self._place.is_over:
             self._run_epoch()
         self._model.load_state_dict(self._best)
@@ -137,7 +137,7 @@ class Trainer:
         self._sampler.set_epoch(place.epoch)
         batches = np.array_split(self._sampler.positions(), self._steps)
         started, first = time.monotonic(), place.step
-        before = self._snapshot()
+        before = self._state().copied()
         while place.step < self._steps:
             loss = self._step_in_memory(batches[place.step])
             if not math.isfinite(self._runtime.world.mean(loss)):
@@ -260,14 +260,15 @@ class Trainer:
         self._place.notes.append(f"the loss was not a number in epoch {before.place.epoch}: the rate was halved")
         self._restore(TrainingState(self._place, before.tensors))
 
-    def _snapshot(self) -> TrainingState:
+    def _state(self) -> TrainingState:
+        """Where it is, as it is: what trains on changes it."""
         tensors = {
             **with_prefix("model.", self._model.state_dict()),
             **with_prefix("average.", self._average if self._settings.ema_decay else {}),
             **with_prefix("best.", self._best),
             **with_prefix("optimiser.", optimiser_tensors(self._optimiser)),
         }
-        return TrainingState(self._place.model_copy(deep=True), {k: v.detach().clone() for k, v in tensors.items()})
+        return TrainingState(self._place, tensors)
 
     def _restore(self, state: TrainingState) -> None:
         self._model.load_state_dict(behind_prefix("model.", state.tensors))
@@ -286,7 +287,7 @@ class Trainer:
         is_due = now - self._saved_at >= self._settings.checkpoint_seconds
         if path is not None and (force or wants_stop or is_due) and self._runtime.world.rank == 0:
             self._place.elapsed_s = self._elapsed()
-            save_state(path, self._snapshot())
+            save_state(path, self._state())
             self._saved_at = now
         if wants_stop and not self._place.is_over:
             raise TrainingStopped(
@@ -302,7 +303,8 @@ class Trainer:
         """(N, K) logits of tune by the model, or by other weights of it."""
         if tensors is None:
             rows = np.arange(self._inputs.tune_rows)
-            return model_logits(self._model, lambda part: self._inputs.tune(part, self._runtime.device), rows)
+            found = outputs_of(self._model, lambda part: self._inputs.tune(part, self._runtime.device), rows)
+            return found.astype(np.float64)
         own = {name: value.clone() for name, value in self._model.state_dict().items()}
         self._model.load_state_dict(tensors)
         try:
@@ -311,14 +313,14 @@ class Trainer:
             self._model.load_state_dict(own)
 
 
-def model_logits(
+def outputs_of(
     model: nn.Module, inputs_of: Callable[[NDArray[np.int64]], torch.Tensor], rows: NDArray[np.int64]
-) -> Floats:
-    """(N, K) logits of rows, in evaluation mode."""
+) -> NDArray[np.float32]:
+    """(N, ...) what a model, or its body, says of rows, in evaluation mode."""
     model.eval()
     parts = np.array_split(rows, max(-(-len(rows) // _EVALUATED_ROWS), 1))
     with torch.inference_mode():
-        return np.concatenate([model(inputs_of(part)).double().cpu().numpy() for part in parts])
+        return np.concatenate([model(inputs_of(part)).float().cpu().numpy() for part in parts])
 
 
 def precision(name: str, device: torch.device) -> AbstractContextManager[object]:

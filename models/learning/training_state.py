@@ -63,6 +63,11 @@ class TrainingState(NamedTuple):
     place: Place
     tensors: Tensors
 
+    def copied(self) -> TrainingState:
+        """The same, on its own."""
+        tensors = {name: tensor.detach().clone() for name, tensor in self.tensors.items()}
+        return TrainingState(self.place.model_copy(deep=True), tensors)
+
 
 def save_state(path: Path, state: TrainingState) -> None:
     """Writes a state in one step.

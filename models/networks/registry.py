@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 import models.networks
+from models.data.preprocess import Preprocess
 from models.errors import SettingsError
 from models.networks.pretrained import NO_WEIGHTS, Weights, file_weights
 
@@ -31,6 +32,11 @@ class Build(NamedTuple):
     seed: int
     size_px: int
     channels: int = 3
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What a picture goes through to become its input."""
+        return Preprocess(width_px=self.size_px, height_px=self.size_px)
 
 
 TrunkBuilder = Callable[[Build], nn.Module]
