@@ -1,4 +1,4 @@
-"""scikit-learn's digits as picture folders: whole, or with a long tail; and what a training on them gives."""
+"""scikit-learn's digits as picture folders: whole, or with a long tail."""
 
 from __future__ import annotations
 
@@ -9,21 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
-
-from models.artifacts.records import Scorecard
-from models.artifacts.workspace import Workspace
-from models.data.listing import listing_table
-from models.data.resample import ResamplingSettings, plan_resampling, resampling_for
-from models.data.scan import ScanSettings, scan_folder
-from models.data.split import SplitSettings, assign_splits
-from models.learning.checkpoint import encode_checkpoint
-from models.learning.evaluate import evaluate_split, make_scorecard
-from models.learning.export_checkpoint import export_checkpoint
-from models.learning.fit import Places, Subject
-from models.learning.imbalance import plan_imbalance
-from models.learning.learn import learn
-from models.learning.training_settings import TrainingSettings
-from models.serving.picture_scorer import card_of
 
 TEST_SHARE, TUNE_SHARE = 0.4, 0.2
 
@@ -47,17 +32,6 @@ def write_digits(folder: Path, imbalance_ratio: float, seed: int) -> Path:
     with (folder / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("path", "label", "split"), *rows])
     return folder
-
-
-def train_and_judge(folder: Path, workspace: Workspace, settings: TrainingSettings) -> tuple[Scorecard, bytes]:
-    """Scorecard on the test rows of a folder whose table divides it, and the ONNX file, by the chain itself."""
-    manifest = scan_folder(folder, listing_table(folder), ScanSettings(near_duplicate_bits=-1))
-    split = assign_splits(manifest, SplitSettings())
-    plan = plan_resampling(split, resampling_for(plan_imbalance(settings.imbalance).draws, ResamplingSettings()))
-    places = Places(workspace.features_dir, workspace.states_dir)
-    checkpoint = learn(folder, split, plan, settings, Subject("digits", "0" * 64), places)
-    data = export_checkpoint(encode_checkpoint(checkpoint), folder, split, workspace.features_dir)
-    return make_scorecard(evaluate_split(folder, split, data), card_of(data)), data
 
 
 def _write(folder: Path, pixels: NDArray[np.float64], positions: NDArray[np.int64]) -> None:

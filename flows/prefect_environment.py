@@ -16,6 +16,8 @@ _DEFAULTS = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "GX_ANALYTICS_ENABLED": "false",
+    # Threads that wait by spinning take the cores from those that work, where others use the machine too.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 

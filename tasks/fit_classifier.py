@@ -23,7 +23,7 @@ def fit_classifier(
 
     rows = decode_table(open_checked(split), SPLIT), decode_table(open_checked(plan), RESAMPLE_PLAN)
     places = fit.Places(workspace.features_dir, workspace.states_dir)
-    with training_hooks(name) as hooks:
+    with training_hooks(name, settings.objective) as hooks:
         fitted = learn.learn(folder, *rows, settings, fit.Subject(name, split.sha256), places, hooks)
     data = checkpoint.encode_checkpoint(fitted)
     return seal(workspace, "checkpoint", data, suffix=".safetensors", rows=plan.rows)

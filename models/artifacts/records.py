@@ -15,7 +15,8 @@ Task = Literal["single_label", "multi_label"]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A loss may be infinite, and JSON has no such number.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Finding(_Record):
@@ -95,14 +96,36 @@ class Correction(_Record):
     trials: tuple[Trial, ...]
 
 
+class SearchTrial(_Record):
+    """One training of a search for better settings.
+
+    Attributes:
+        values: what differs from the settings as they are, by names such as fit.weight_decay; empty for the first.
+        outcome: `stopped early` where it fell behind the others.
+        objective: on tune; None where it did not end.
+        epoch_objectives: on tune, behind each of its epochs.
+    """
+
+    values: dict[str, float | str] = {}
+    outcome: Literal["judged", "stopped early", "diverged"]
+    objective: float | None = None
+    epoch_objectives: tuple[float, ...] = ()
+
+
 class EpochRecord(_Record):
-    """One pass over the training pictures; `train_accuracy` is of the pictures as they were varied."""
+    """One pass over the training pictures.
+
+    Attributes:
+        train_accuracy: of the pictures as they were varied.
+        tune_error: standard error of the objective on tune; 0 where it is not known.
+    """
 
     epoch: int
     train_loss: float
     train_accuracy: float = 0.0
     tune_loss: float
     tune_objective: float
+    tune_error: float = 0.0
 
 
 class ModelCard(_Record):
@@ -120,6 +143,7 @@ class ModelCard(_Record):
     correction: Correction
     epochs: tuple[EpochRecord, ...] = ()
     notes: tuple[str, ...] = ()
+    search: tuple[SearchTrial, ...] = ()
     train_objective: float | None = None
     tune_objective: float | None = None
     train_prior: tuple[float, ...]

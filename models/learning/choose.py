@@ -30,10 +30,12 @@ class Choice(NamedTuple):
 def choose_learner(lesson: Lesson, network: Network, build: Build, device: torch.device) -> Choice:
     """The way that is asked for, or the one that fits.
 
+    The reason names no measured time: equal trainings have equal cards.
+
     Raises:
         SettingsError: a way that needs pretrained weights, and there are none.
     """
-    asked, rows = lesson.settings.learner, len(lesson.train.paths)
+    asked = lesson.settings.learner
     if network.weights is None:
         if asked in ("frozen", "fine_tune"):
             raise SettingsError(
@@ -44,14 +46,21 @@ def choose_learner(lesson: Lesson, network: Network, build: Build, device: torch
         return Choice("scratch", "asked for" if asked == "scratch" else "the network has no pretrained weights")
     if asked != "auto":
         return Choice(asked, "asked for")
+    return _fitting(lesson, network, build, device)
+
+
+def _fitting(lesson: Lesson, network: Network, build: Build, device: torch.device) -> Choice:
+    """What data, machine and time allow a network with weights."""
+    rows, budget = len(lesson.train.paths), lesson.settings.time_budget_minutes
+    if not list(network.build(build).parameters()):
+        return Choice("frozen", "the network has nothing to train")
     if rows < _LEAST_ROWS_TO_FINE_TUNE:
         return Choice("frozen", f"{rows} training pictures; fine-tuning pays from {_LEAST_ROWS_TO_FINE_TUNE}")
     if device.type != "cpu":
         return Choice("fine_tune", "there is a GPU")
-    wanted = fine_tuning_minutes(lesson, network, build)
-    found = f"fine-tuning would take about {wanted:.0f} min, and the time budget is "
-    found += f"{lesson.settings.time_budget_minutes:g} min"
-    return Choice("fine_tune" if wanted <= lesson.settings.time_budget_minutes else "frozen", found)
+    if fine_tuning_minutes(lesson, network, build) <= budget:
+        return Choice("fine_tune", f"fine-tuning fits into the time budget of {budget:g} min")
+    return Choice("frozen", f"fine-tuning does not fit into the time budget of {budget:g} min")
 
 
 def fine_tuning_minutes(lesson: Lesson, network: Network, build: Build) -> float:

@@ -91,12 +91,26 @@ class Head(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A body, which gives embeddings, and a head."""
+    """A body, which gives embeddings, and a head.
 
-    def __init__(self, body: nn.Module, head: Head) -> None:
+    With `keeps_statistics`, batch norms go on by the means and spreads that they have: pretrained ones fit their
+    weights, and those of a small batch of other pictures undo the head that training starts from.
+    """
+
+    def __init__(self, body: nn.Module, head: Head, *, keeps_statistics: bool = False) -> None:
         super().__init__()
         self.body = body
         self.head = head
+        self._keeps_statistics = keeps_statistics
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Training or evaluation mode."""
+        super().train(mode)
+        if self._keeps_statistics:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(N, K) logits."""

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts.records import Task, Trial
-from models.learning.metrics import confusion_counts, objective_value
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+# What theory says for balanced recall (equation 6 of the paper) and for accuracy; half way for F1, which lies between.
+EXPECTED_STRENGTHS = {"balanced_accuracy": 1.0, "macro_f1": 0.5, "accuracy": 0.0}
 Floats = NDArray[np.float64]
 
 
@@ -23,37 +24,29 @@ def log_offset(effective_prior: Floats, strength: float) -> Floats:
     return np.asarray(offset - offset.mean())
 
 
-def try_strengths(
-    logits: Floats, true_index: NDArray[np.int64], prior: Floats, objective: str, regularisation: float | None
-) -> list[Trial]:
-    """One trial a strength on the tune split.
+def choose_trial(trials: list[Trial], resampled: Floats, expected: float) -> int:
+    """Position of the trial to keep: of the strengths that tune cannot tell from the best, the one nearest to theory.
+
+    A strength is judged by its average over regularisations, and cannot be told from the best where it is behind by
+    no more than one standard error of the difference. On a small tune split, one trial's score is mostly chance
+    (benchmarks/results/heads.json compares the rules). Of that strength the best trial is kept; of equals the most
+    regularised.
 
     Args:
-        logits: (N, K) of the tune rows, without any offset.
-        true_index: (N,) class positions.
-        prior: (K,) effective prior of training.
-        objective: a name in `metrics.OBJECTIVES`.
-        regularisation: carried into the trials.
-    """
-    trials = []
-    for strength in STRENGTHS:
-        predicted = (logits + log_offset(prior, strength)).argmax(1)
-        value = float(objective_value(confusion_counts(true_index, predicted, len(prior)), objective))
-        trials.append(Trial(regularisation=regularisation, correction_strength=strength, objective=value))
-    return trials
-
-
-def best_trial(trials: list[Trial]) -> Trial:
-    """The trial to keep: first the strength that is best on average over regularisations, then the best of those.
-
-    One trial's score on a small tune split is mostly chance; the average over regularisations is steadier
-    (benchmarks/results/heads.json compares both rules). Of equals the least corrected wins.
+        trials: of several strengths, each with the same regularisations.
+        resampled: (T, B) objective of every trial on B resamples of tune, the same for all; B may be 0.
+        expected: the strength that theory says.
     """
     strengths = sorted({trial.correction_strength for trial in trials})
-    scores = {s: [t.objective for t in trials if t.correction_strength == s] for s in strengths}
-    strength = max(strengths, key=lambda s: (sum(scores[s]) / len(scores[s]), -s))
-    rest = [trial for trial in trials if trial.correction_strength == strength]
-    return max(rest, key=lambda t: (t.objective, t.regularisation or 0.0))
+    rows = [[t for t, trial in enumerate(trials) if trial.correction_strength == s] for s in strengths]
+    value = np.array([np.mean([trials[t].objective for t in row]) for row in rows])
+    samples = np.array([resampled[row].mean(0) for row in rows])
+    distance = np.abs(np.array(strengths) - expected)
+    best = min(range(len(rows)), key=lambda k: (-value[k], distance[k], strengths[k]))
+    error = (samples[best] - samples).std(1) if resampled.shape[1] else np.zeros(len(rows))
+    alike = [k for k in range(len(rows)) if value[best] - value[k] <= error[k]]
+    kept = min(alike, key=lambda k: (distance[k], strengths[k]))
+    return max(rows[kept], key=lambda t: (trials[t].objective, trials[t].regularisation or 0.0))
 
 
 def without_offset(probabilities: Floats, offset: Floats) -> Floats:

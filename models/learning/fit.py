@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,25 +11,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.artifacts.records import Correction, EpochRecord, ModelCard
+from models.artifacts.records import Correction, EpochRecord, ModelCard, SearchTrial
+from models.errors import SettingsError
 from models.learning.checkpoint import Checkpoint, trunk_tensors
 from models.learning.choose import Choice, choose_learner
 from models.learning.correction import log_offset
 from models.learning.frozen import feature_store, fit_frozen
 from models.learning.head import Layer, head_logits
 from models.learning.imbalance import plan_imbalance
-from models.learning.interruption import StopRequest, stop_on_signal
+from models.learning.interruption import stop_on_signal
 from models.learning.late import Chosen
 from models.learning.lesson import Lesson, train_shares
 from models.learning.network_fit import Case, fit_network
-from models.learning.progress import NOBODY, Hooks
+from models.learning.progress import NOBODY, Hooks, OnEpoch
 from models.learning.ranks import ALONE, World
 from models.learning.scoring import objective_of
+from models.learning.search import search_settings
 from models.learning.trainer import Runtime
 from models.learning.training_settings import TrainingSettings
 from models.learning.training_state import forget_old_states
-from models.networks.registry import Build, Network, find_network
-from models.parallel import usable_cores
+from models.networks.registry import Build, find_network
+from models.parallel import no_progress, usable_cores
 from models.version import __version__
 
 
@@ -79,17 +82,21 @@ def fit_classifier(
     device = training_device()
     torch.set_num_threads(max(usable_cores() // world.size, 1))
     torch.use_deterministic_algorithms(True)
-    choice = choose_learner(lesson, network, build, device)
+    # Machines measure a little differently every time; what rank 0 finds holds for all.
+    choice = Choice(*json.loads(world.shared(json.dumps(choose_learner(lesson, network, build, device)))))
+    case = Case(lesson, network, build, plan_imbalance(settings.imbalance), places.features_dir)
     with stop_on_signal() as stop:
-        if choice.learner == "frozen":
-            fitted = _frozen(lesson, network, build, places, hooks)
-        else:
-            state = places.states_dir / f"{_state_key(lesson, network, subject.data_sha256, world)}.safetensors"
-            runtime = _runtime(state, settings, device, stop, hooks, world)
-            case = Case(lesson, network, build, plan_imbalance(settings.imbalance), places.features_dir)
-            fitted = _network(case, fine_tune=choice.learner == "fine_tune", runtime=runtime)
-            forget_old_states(places.states_dir)
-    return Checkpoint(_card(lesson, subject, network, build, choice, fitted), fitted.layers, fitted.trunk)
+        runtime = Runtime(
+            device, None, settings.time_budget_minutes * 60, stop, hooks.on_progress, hooks.on_epoch, world
+        )
+        log_path = places.states_dir / f"search-{_state_key(case, subject, world)}.json"
+        case, trials, elapsed_s = _searched(case, choice, runtime, log_path)
+        state = places.states_dir / f"{_state_key(case, subject, world)}.safetensors"
+        runtime = runtime._replace(state_path=state, budget_s=runtime.budget_s - elapsed_s)
+        fitted = _frozen(case, runtime) if choice.learner == "frozen" else _network(case, choice, runtime)
+        forget_old_states(places.states_dir)
+        log_path.unlink(missing_ok=True)
+    return Checkpoint(_card(case, subject, choice, trials, fitted), fitted.layers, fitted.trunk)
 
 
 def training_device() -> torch.device:
@@ -97,41 +104,68 @@ def training_device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
-def _frozen(lesson: Lesson, network: Network, build: Build, places: Places, hooks: Hooks) -> _Fitted:
-    store = feature_store(network, build, places.features_dir)
-    fit = fit_frozen(lesson, store, plan_imbalance(lesson.settings.imbalance), hooks.on_progress)
+def _searched(
+    case: Case, choice: Choice, runtime: Runtime, log_path: Path
+) -> tuple[Case, tuple[SearchTrial, ...], float]:
+    """The case with the best settings of a search, its trials, and the seconds it took; as it is without a search."""
+    settings = case.lesson.settings
+    if not settings.search.trials:
+        return case, (), 0.0
+    if runtime.world.size > 1:
+        raise SettingsError(
+            f"training.search.trials={settings.search.trials} with {runtime.world.size} processes",
+            "one process, since several would not agree on what fits into the time",
+            "Set training.fit.processes=1 for the search, and take over what the report says of it.",
+        )
+
+    def try_settings(tried: TrainingSettings, budget_s: float, on_epoch: OnEpoch) -> float:
+        runtime.stop.check()
+        own = case._replace(lesson=case.lesson._replace(settings=tried.model_copy(update={"refit_on_tune": False})))
+        apart = runtime._replace(budget_s=budget_s, on_step=no_progress, on_epoch=on_epoch)
+        fitted = _frozen(own, apart) if choice.learner == "frozen" else _network(own, choice, apart)
+        return fitted.chosen.trial.objective
+
+    found = search_settings(settings, choice.learner, try_settings, log_path)
+    return case._replace(lesson=case.lesson._replace(settings=found.settings)), found.trials, found.elapsed_s
+
+
+def _frozen(case: Case, runtime: Runtime) -> _Fitted:
+    lesson, stop = case.lesson, runtime.stop
+    store = feature_store(case.network, case.build, case.folder)
+    fit = fit_frozen(lesson, store, case.plan, stop.guarded(runtime.on_step), stop.guarded())
     train = objective_of(lesson, lesson.train)(head_logits(fit.train_features, fit.chosen.layers) + fit.chosen.offset)
     # Weights that came with a package are there on every machine that trains; a file's are not.
-    trunk = {} if not lesson.settings.weights else trunk_tensors(network.build(build))
+    trunk = {} if not lesson.settings.weights else trunk_tensors(case.network.build(case.build))
     return _Fitted(fit.layers, trunk, fit.chosen, fit.prior, (), (), train)
 
 
-def _network(case: Case, *, fine_tune: bool, runtime: Runtime) -> _Fitted:
-    fit = fit_network(case, fine_tune=fine_tune, runtime=runtime)
+def _network(case: Case, choice: Choice, runtime: Runtime) -> _Fitted:
+    fit = fit_network(case, fine_tune=choice.learner == "fine_tune", runtime=runtime)
     train = case.lesson.train
     seen = train._replace(targets=train.targets[fit.train_positions])
     value = objective_of(case.lesson, seen)(head_logits(fit.train_features, fit.layers) + fit.chosen.offset)
-    return _Fitted(fit.layers, fit.trunk, fit.chosen, case.lesson.prior, fit.epochs, fit.notes, value)
+    return _Fitted(fit.layers, fit.trunk, fit.chosen, fit.prior, fit.epochs, fit.notes, value)
 
 
-def _runtime(
-    state: Path, settings: TrainingSettings, device: torch.device, stop: StopRequest, hooks: Hooks, world: World
-) -> Runtime:
-    return Runtime(device, state, settings.time_budget_minutes * 60, stop, hooks.on_progress, hooks.on_epoch, world)
-
-
-def _state_key(lesson: Lesson, network: Network, data_sha256: str, world: World) -> str:
+def _state_key(case: Case, subject: Subject, world: World) -> str:
     """What a training is: who goes on from a state must mean the very same one."""
+    lesson, network = case.lesson, case.network
     draws = hashlib.sha256(b"".join(part.tobytes() for part in lesson.draws[:2])).hexdigest()
     digest = network.weights.digest if network.weights else ""
-    parts = (lesson.settings.model_dump_json(), data_sha256, draws, network.name, digest, str(world.size), __version__)
+    parts = (
+        lesson.settings.model_dump_json(),
+        subject.data_sha256,
+        draws,
+        network.name,
+        digest,
+        str(world.size),
+        __version__,
+    )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
-def _card(
-    lesson: Lesson, subject: Subject, network: Network, build: Build, choice: Choice, fitted: _Fitted
-) -> ModelCard:
-    chosen = fitted.chosen
+def _card(case: Case, subject: Subject, choice: Choice, trials: tuple[SearchTrial, ...], fitted: _Fitted) -> ModelCard:
+    lesson, network, chosen = case.lesson, case.network, fitted.chosen
     # A head that was fitted once more has seen other shares.
     is_adjusted = chosen.trial.correction == "logit_adjustment"
     offset = log_offset(fitted.prior, chosen.trial.correction_strength) if is_adjusted else chosen.offset
@@ -143,7 +177,7 @@ def _card(
         network=network.name,
         channels=lesson.settings.channels,
         classes=lesson.classes,
-        preprocess=build.preprocess,
+        preprocess=case.build.preprocess,
         correction=Correction(
             objective_name=lesson.settings.objective,
             imbalance=lesson.settings.imbalance,
@@ -155,6 +189,7 @@ def _card(
         ),
         epochs=fitted.epochs,
         notes=fitted.notes,
+        search=trials,
         train_objective=fitted.train_objective,
         tune_objective=chosen.trial.objective,
         train_prior=train_shares(lesson),

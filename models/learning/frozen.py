@@ -15,7 +15,7 @@ from models.learning.embed import FeatureStore
 from models.learning.head import HeadData, Layer, fit_head
 from models.learning.imbalance import ImbalancePlan
 from models.learning.late import Chosen, HeadTrial, again, choose_head
-from models.learning.lesson import Lesson, Sample, tune_weights
+from models.learning.lesson import Lesson, Sample, with_tune
 from models.learning.loss_choice import loss_of
 from models.networks.registry import Build, Network
 from models.parallel import OnProgress, no_progress, shifted
@@ -59,28 +59,41 @@ def feature_store(network: Network, build: Build, folder: Path) -> FeatureStore:
 
 
 def fit_frozen(
-    lesson: Lesson, store: FeatureStore, plan: ImbalancePlan, on_progress: OnProgress = no_progress
+    lesson: Lesson,
+    store: FeatureStore,
+    plan: ImbalancePlan,
+    on_progress: OnProgress = no_progress,
+    on_step: OnProgress = no_progress,
 ) -> FrozenFit:
-    """A head for every strength of regularisation, and the one that tune chose."""
+    """A head for every strength of regularisation, and the one that tune chose.
+
+    Args:
+        lesson: rows and settings.
+        store: of features.
+        plan: what is done about imbalance.
+        on_progress: told of pictures embedded.
+        on_step: told of steps of each head.
+    """
     views = views_of(lesson.settings.augment.symmetries)
     train = _viewed(store, lesson.train, lesson.draw_weight, views, on_progress)
     rows = len(lesson.train.paths)
     tune = store.features(lesson.tune.paths, lesson.tune.image_ids)
     heads = [
-        HeadTrial(decay, _head(train, lesson, plan, decay), tune, lambda: train.features[:rows])
+        HeadTrial(decay, _head(train, lesson, plan, decay, on_step), tune, lambda: train.features[:rows])
         for decay in lesson.settings.head.weight_decays
     ]
     chosen = choose_head(heads, lesson, plan)
     layers, prior = chosen.layers, lesson.prior
     if lesson.settings.refit_on_tune and plan.late != "crt":
-        both = _stacked(train, _viewed(store, lesson.tune, tune_weights(lesson), views))
-        layers = again(chosen, _head(both, lesson, plan, chosen.trial.regularisation or 0.0))
-        prior = both.draw_weight @ both.targets / both.draw_weight.sum()
+        joined = with_tune(lesson)
+        both = _stacked(train, _viewed(store, lesson.tune, joined.draw_weight[rows:], views))
+        layers = again(chosen, _head(both, joined, plan, chosen.trial.regularisation or 0.0, on_step))
+        prior = joined.prior
     return FrozenFit(layers, chosen, prior, train.features[:rows])
 
 
-def _head(data: HeadData, lesson: Lesson, plan: ImbalancePlan, decay: float) -> tuple[Layer, ...]:
-    return fit_head(data, lesson.settings.head, loss_of(lesson, plan), decay, lesson.settings.seed)
+def _head(data: HeadData, lesson: Lesson, plan: ImbalancePlan, decay: float, on_step: OnProgress) -> tuple[Layer, ...]:
+    return fit_head(data, lesson.settings.head, loss_of(lesson, plan), decay, lesson.settings.seed, on_step)
 
 
 def _viewed(

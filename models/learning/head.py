@@ -36,8 +36,10 @@ def fit_head(
     weight_decay: float,
     seed: int,
     on_progress: OnProgress = no_progress,
-) -> tuple[Layer, Layer]:
-    """Two layers, (weight (out, in), bias (out,)) each, with a ReLU between; standardisation is folded in.
+) -> tuple[Layer, ...]:
+    """Layers, (weight (out, in), bias (out,)) each, with a ReLU between; standardisation is folded in.
+
+    Two of them, or one where the settings ask for no hidden units.
 
     The loss of each row times its draw weight, AdamW (arXiv 1711.05101) and a one-cycle schedule. Equal inputs, seed
     and thread count give equal weights on one machine.
@@ -86,36 +88,46 @@ def _batches(row_count: int, settings: HeadSettings, random: torch.Generator) ->
 
 
 class _Members(nn.Module):
-    """E networks of one hidden layer as batched matrices."""
+    """E networks of one hidden layer, or of none, as batched matrices."""
 
     def __init__(self, inputs: int, classes: int, settings: HeadSettings, random: torch.Generator) -> None:
         super().__init__()
         members, hidden = settings.members, settings.hidden_width
-        self._settings = settings
-        first = torch.randn(members, inputs, hidden, generator=random) * (2 / inputs) ** 0.5
-        second = torch.randn(members, hidden, classes, generator=random) * (1 / hidden) ** 0.5
-        self.first, self.first_bias = nn.Parameter(first), nn.Parameter(torch.zeros(members, 1, hidden))
-        self.second, self.second_bias = nn.Parameter(second), nn.Parameter(torch.zeros(members, 1, classes))
+        self._dropouts = (settings.input_dropout, settings.hidden_dropout)
+        # Half of what a ReLU is given is lost behind it (arXiv 1502.01852).
+        shapes = [(inputs, hidden, 2), (hidden, classes, 1)] if hidden else [(inputs, classes, 1)]
+        self.weights = nn.ParameterList(
+            torch.randn(members, width, out, generator=random) * (gain / width) ** 0.5 for width, out, gain in shapes
+        )
+        self.biases = nn.ParameterList(torch.zeros(members, 1, out) for _, out, _ in shapes)
 
     def forward(self, rows: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         """(E, B, K) logits of (E, B, D) rows, with dropout drawn from `random`."""
-        rows = _drop(rows, self._settings.input_dropout, random)
-        hidden = torch.relu(torch.baddbmm(self.first_bias, rows, self.first))
-        hidden = _drop(hidden, self._settings.hidden_dropout, random)
-        return torch.baddbmm(self.second_bias, hidden, self.second)
+        for position, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            values = torch.relu(rows) if position else rows
+            rows = torch.baddbmm(bias, _drop(values, self._dropouts[position], random), weight)
+        return rows
 
-    def as_layers(self, mean: NDArray[np.float32], spread: NDArray[np.float32]) -> tuple[Layer, Layer]:
+    def as_layers(self, mean: NDArray[np.float32], spread: NDArray[np.float32]) -> tuple[Layer, ...]:
         """The average of the members as one network on features as they come."""
-        with torch.no_grad():
-            members = len(self.first)
-            first = self.first.permute(0, 2, 1).flatten(0, 1).double().numpy() / spread
-            first_bias = self.first_bias.flatten().double().numpy() - first @ mean.astype(np.float64)
-            second = self.second.permute(2, 0, 1).flatten(1).numpy() / members
-            second_bias = self.second_bias.mean((0, 1)).numpy()
-        return (
-            (first.astype(np.float32), first_bias.astype(np.float32)),
-            (np.ascontiguousarray(second, dtype=np.float32), second_bias.astype(np.float32)),
-        )
+        *first, last = [
+            (weight.detach().double().numpy(), bias.detach().double().numpy())
+            for weight, bias in zip(self.weights, self.biases, strict=True)
+        ]
+        if not first:
+            return (_on_features(last[0].mean(0).T, last[1].mean((0, 1)), mean, spread),)
+        ((weight, bias),) = first
+        hidden = _on_features(weight.transpose(0, 2, 1).reshape(-1, weight.shape[1]), bias.ravel(), mean, spread)
+        averaged = last[0].transpose(2, 0, 1).reshape(last[0].shape[2], -1) / len(last[0])
+        return hidden, (averaged.astype(np.float32), last[1].mean((0, 1)).astype(np.float32))
+
+
+def _on_features(
+    weight: NDArray[np.float64], bias: NDArray[np.float64], mean: NDArray[np.float32], spread: NDArray[np.float32]
+) -> Layer:
+    """A layer on standardised features as one on features as they come."""
+    own = weight / spread
+    return np.ascontiguousarray(own, dtype=np.float32), (bias - own @ mean.astype(np.float64)).astype(np.float32)
 
 
 def _drop(values: torch.Tensor, share: float, random: torch.Generator) -> torch.Tensor:

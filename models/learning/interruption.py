@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from models.errors import TrainingStopped
+from models.parallel import OnProgress, no_progress
+
 
 class StopRequest:
     """Whether somebody asked this process to stop."""
@@ -18,6 +21,28 @@ class StopRequest:
     def make(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Remembers the wish."""
         self.is_made = True
+
+    def check(self) -> None:
+        """Ends what can be begun again at no great loss.
+
+        Raises:
+            TrainingStopped: the wish was made.
+        """
+        if self.is_made:
+            raise TrainingStopped(
+                "training was asked to stop, and what it had computed is kept",
+                "it to go on some time",
+                "Run the same command again: it goes on from there.",
+            )
+
+    def guarded(self, on_progress: OnProgress = no_progress) -> OnProgress:
+        """Progress that ends with `check`."""
+
+        def told(done: int, total: int) -> None:
+            on_progress(done, total)
+            self.check()
+
+        return told
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts.records import Trial
-from models.learning.correction import STRENGTHS, best_trial, log_offset
+from models.learning.correction import EXPECTED_STRENGTHS, STRENGTHS, choose_trial, log_offset
 from models.learning.head import Layer, head_logits, hidden_features
 from models.learning.imbalance import ImbalancePlan, refit_balanced, tau_normalised
 from models.learning.lesson import Lesson
+from models.learning.metrics import resampled_objectives
 from models.learning.scoring import objective_of
 from models.learning.thresholds import choose_thresholds
 
@@ -45,6 +46,7 @@ def choose_head(heads: Sequence[HeadTrial], lesson: Lesson, plan: ImbalancePlan)
     """
     score = objective_of(lesson)
     found: list[tuple[Trial, HeadTrial, tuple[Layer, ...], Floats]] = []
+    predicted: list[NDArray[np.int64]] = []
     for head in heads:
         for name, strength, layers in _variants(head, lesson, plan):
             logits = head_logits(head.tune_features, layers)
@@ -56,9 +58,17 @@ def choose_head(heads: Sequence[HeadTrial], lesson: Lesson, plan: ImbalancePlan)
                 objective=score(logits + offset),
             )
             found.append((trial, head, layers, offset))
-    best = best_trial([trial for trial, *_ in found])
-    trial, head, layers, offset = next(entry for entry in found if entry[0] is best)
-    return Chosen(trial, head, layers, offset, tuple(trial for trial, *_ in found))
+            predicted.append((logits + offset).argmax(1))
+    trials = [trial for trial, *_ in found]
+    resampled = _resampled(np.array(predicted), lesson)
+    trial, head, layers, offset = found[choose_trial(trials, resampled, expected_strength(lesson, plan))]
+    return Chosen(trial, head, layers, offset, tuple(trials))
+
+
+def expected_strength(lesson: Lesson, plan: ImbalancePlan) -> float:
+    """How far theory would take the prior back, where strengths are tried; else as little as tune allows."""
+    is_tried = lesson.task == "single_label" and (len(plan.strengths) > 1 or plan.late == "tau_norm")
+    return EXPECTED_STRENGTHS[lesson.settings.objective] if is_tried else 0.0
 
 
 def again(chosen: Chosen, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
@@ -67,6 +77,13 @@ def again(chosen: Chosen, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         return layers
     *first, (weight, bias) = layers
     return (*first, (tau_normalised(weight, chosen.trial.correction_strength), bias))
+
+
+def _resampled(predicted: NDArray[np.int64], lesson: Lesson) -> Floats:
+    if lesson.task == "multi_label":
+        return np.zeros((len(predicted), 0))
+    rng, count = np.random.default_rng(lesson.settings.seed), len(lesson.classes)
+    return resampled_objectives(lesson.tune.class_index, predicted, count, lesson.settings.objective, rng)
 
 
 def _variants(head: HeadTrial, lesson: Lesson, plan: ImbalancePlan) -> list[tuple[str, float, tuple[Layer, ...]]]:

@@ -77,6 +77,7 @@ def _run(job_dir: Path, count: int, hooks: Hooks) -> None:
     root = str(Path(models.__file__).parents[1])
     environment = {
         **os.environ,
+        "OMP_WAIT_POLICY": "PASSIVE",
         "OMP_NUM_THREADS": str(max(usable_cores() // count, 1)),
         "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])]),
     }

@@ -92,13 +92,33 @@ def sample_of(folder: Path, split: pa.Table, name: str, classes: tuple[str, ...]
     return Sample([folder / file_name(row) for row in found], [row["image_id"] for row in found], targets, weight)
 
 
-def tune_weights(lesson: Lesson) -> NDArray[np.float64]:
+def with_tune(lesson: Lesson) -> Lesson:
+    """The lesson to learn from once more when all is chosen: the tune rows below those of train, drawn alike."""
+    train, tune, draws = lesson.train, lesson.tune, lesson.draws
+    both = Sample(
+        train.paths + tune.paths,
+        train.image_ids + tune.image_ids,
+        np.concatenate([train.targets, tune.targets]),
+        np.concatenate([train.weight, tune.weight]),
+    )
+    average, first, last = (
+        np.concatenate([weights, _tune_weights(lesson, weights)])
+        for weights in (lesson.draw_weight, draws.first, draws.last)
+    )
+    rows = round(draws.rows_per_epoch * len(both.paths) / len(train.paths))
+    prior = average @ both.targets / average.sum()
+    return lesson._replace(
+        train=both, draws=DrawWeights(first, last, rows), draw_weight=average, prior=np.asarray(prior)
+    )
+
+
+def _tune_weights(lesson: Lesson, draw_weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N,) draw weights of the tune rows: the user's own, each as much as training makes of it in its class."""
     train, tune = lesson.train, lesson.tune
     if lesson.task == "multi_label":
-        return np.asarray(tune.weight * lesson.draw_weight.mean() / max(train.weight.mean(), 1e-12))
+        return np.asarray(tune.weight * draw_weight.mean() / max(train.weight.mean(), 1e-12))
     count = len(lesson.classes)
-    drawn = np.bincount(train.class_index, lesson.draw_weight, count)
+    drawn = np.bincount(train.class_index, draw_weight, count)
     own = np.bincount(train.class_index, train.weight, count)
     return np.asarray((drawn / own)[tune.class_index] * tune.weight)
 

@@ -11,6 +11,7 @@ from models.errors import ShapeError
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 BOOTSTRAP_ROUNDS = 1000
+_COMPARED_ROUNDS = 200
 OBJECTIVES = ("macro_f1", "balanced_accuracy", "accuracy")
 
 
@@ -73,6 +74,44 @@ def resampled_confusions(confusion: Counts, rng: np.random.Generator, rounds: in
         for row in confusion
     ]
     return np.stack(rows, axis=1)
+
+
+def resampled_objectives(
+    true_index: NDArray[np.int64], predicted: NDArray[np.int64], class_count: int, name: str, rng: np.random.Generator
+) -> Floats:
+    """(T, 200) named objective of T predictions on bootstrap samples of the rows, the same samples for all.
+
+    Rows are drawn over all classes: a class of two pictures is then often absent, and what it says counts as little
+    as it should.
+
+    Args:
+        true_index: (N,) class positions.
+        predicted: (T, N) class positions.
+        class_count: K.
+        name: of the objective.
+        rng: draws the samples.
+    """
+    pairs, size = true_index * class_count + predicted, len(true_index)
+    values = []
+    for _ in range(_COMPARED_ROUNDS):
+        rows = rng.integers(size, size=size)
+        counts = np.array([np.bincount(row[rows], minlength=class_count**2) for row in pairs])
+        values.append(objective_value(counts.reshape(-1, class_count, class_count), name))
+    return np.array(values).T
+
+
+def objective_error(confusion: Counts, name: str, rng: np.random.Generator) -> float:
+    """Standard error of the named objective: its spread where each class's row of counts is drawn from what it tells.
+
+    Rows come from Dirichlet distributions with half a right and half a wrong picture added (Jeffreys' prior for two
+    outcomes), so that one picture that is named rightly does not pass for certainty.
+    """
+    count = len(confusion)
+    prior = np.full((count, count), 0.5 / max(count - 1, 1))
+    np.fill_diagonal(prior, 0.5)
+    shares = rng.gamma(np.tile(confusion + prior, (_COMPARED_ROUNDS, 1, 1)))
+    shares *= confusion.sum(1)[:, None] / shares.sum(-1, keepdims=True)
+    return float(objective_value(shares, name).std())
 
 
 def score_predictions(

@@ -20,7 +20,7 @@ class EpochProgress(BaseModel):
         seconds_left: until the planned end, 0 behind the last epoch.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     record: EpochRecord
     epochs: int

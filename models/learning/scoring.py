@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.learning.lesson import Lesson, Sample
 from models.learning.losses import LossKind, plain_loss, row_losses
-from models.learning.metrics import confusion_counts, objective_value
+from models.learning.metrics import confusion_counts, objective_error, objective_value
 from models.learning.multi_label_metrics import multi_label_objective
 
 Floats = NDArray[np.float64]
@@ -24,6 +24,19 @@ def objective_of(lesson: Lesson, sample: Sample | None = None) -> Callable[[Floa
         return lambda logits: multi_label_objective(targets > 0, logits >= 0, name)
     index, count = np.asarray(targets.argmax(1), dtype=np.int64), len(lesson.classes)
     return lambda logits: float(objective_value(confusion_counts(index, logits.argmax(1), count), name))
+
+
+def objective_error_of(lesson: Lesson) -> Callable[[Floats], float]:
+    """A function from (N, K) logits of tune to the standard error of the objective; 0 for several labels a picture."""
+    true, count, name = lesson.tune.class_index, len(lesson.classes), lesson.settings.objective
+
+    def error(logits: Floats) -> float:
+        if lesson.task == "multi_label":
+            return 0.0
+        rng = np.random.default_rng(lesson.settings.seed)
+        return objective_error(confusion_counts(true, logits.argmax(1), count), name, rng)
+
+    return error
 
 
 def tune_loss_of(lesson: Lesson) -> Callable[[Floats], float]:

@@ -1,4 +1,4 @@
-"""The training loop: drawn by the plan, best epoch kept, interrupted at any step and resumed to the same weights.
+"""The training loop: drawn by the plan, a good epoch kept, interrupted at any step and resumed to the same weights.
 
 All randomness of a step comes from (seed, epoch, step, rank), so a state holds no generator: whoever repeats a step
 draws what was drawn.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +45,7 @@ Floats = NDArray[np.float64]
 _EVALUATED_ROWS = 128
 _LEAST_RATE_FACTOR = 0.1
 _LEAST_ROWS = 2
+_CLEAR_ERRORS = 2
 
 
 class Goal(NamedTuple):
@@ -54,6 +55,7 @@ class Goal(NamedTuple):
         deferred_share: share of the steps before class weights count.
         score: value of (N, K) tune logits, higher is better.
         tune_loss: of the same logits.
+        error: standard error of the score.
     """
 
     loss: LossSettings
@@ -61,6 +63,7 @@ class Goal(NamedTuple):
     draws: DrawWeights
     score: Callable[[Floats], float]
     tune_loss: Callable[[Floats], float]
+    error: Callable[[Floats], float]
 
 
 class Runtime(NamedTuple):
@@ -82,11 +85,12 @@ class Runtime(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The weights of the best epoch are in the model; (N, K) logits of tune by them."""
+    """What is told of a training; the weights of the epoch that is kept are in the model."""
 
     epochs: tuple[EpochRecord, ...]
-    tune_logits: Floats
     notes: tuple[str, ...]
+    plan: FitPlan
+    elapsed_s: float
 
 
 class Trainer:
@@ -118,6 +122,7 @@ class Trainer:
         )
         self._average = {name: value.clone() for name, value in self._model.state_dict().items()}
         self._best: dict[str, torch.Tensor] = {}
+        self._epoch_start = saved.start if saved else None
         if saved:
             self._restore(saved)
         self._sampler = PlanSampler(
@@ -130,18 +135,20 @@ class Trainer:
         while not self._place.is_over:
             self._run_epoch()
         self._model.load_state_dict(self._best)
-        return Trained(tuple(self._place.epochs), self._tune_logits(), tuple(self._place.notes))
+        return Trained(tuple(self._place.epochs), tuple(self._place.notes), plan, self._place.elapsed_s)
 
     def _run_epoch(self) -> None:
         place = self._place
         self._sampler.set_epoch(place.epoch)
         batches = np.array_split(self._sampler.positions(), self._steps)
         started, first = time.monotonic(), place.step
-        before = self._state().copied()
+        if not place.step:
+            self._epoch_start = None
+            self._epoch_start = self._state().copied()
         while place.step < self._steps:
             loss = self._step_in_memory(batches[place.step])
             if not math.isfinite(self._runtime.world.mean(loss)):
-                self._start_epoch_over(before)
+                self._start_epoch_over()
                 return
             place.losses.append(loss)
             place.step += 1
@@ -204,23 +211,31 @@ class Trainer:
     def _end_epoch(self, images_per_s: float) -> None:
         place = self._place
         kept = self._average if self._settings.ema_decay else self._model.state_dict()
-        logits = self._tune_logits(kept)
+        try:
+            logits = self._tune_logits(kept)
+        except TrainingStopped:
+            self._save_where_due()
+            raise
         record = EpochRecord(
             epoch=place.epoch,
             train_loss=float(np.mean(place.losses)),
             train_accuracy=place.right / max(place.seen, 1),
             tune_loss=self._goal.tune_loss(logits),
             tune_objective=self._goal.score(logits),
+            tune_error=self._goal.error(logits),
         )
-        if not self._best or record.tune_objective > max(e.tune_objective for e in place.epochs):
-            self._best = {name: value.clone() for name, value in kept.items()}
         place.epochs.append(record)
+        if kept_epoch(place.epochs) == record.epoch or place.plan.last_epoch is not None:
+            self._best = {name: value.clone() for name, value in kept.items()}
         place.epoch, place.step, place.losses, place.right, place.seen = place.epoch + 1, 0, [], 0, 0
         elapsed = self._elapsed()
         left = elapsed / place.epoch * (place.plan.epochs - place.epoch)
         # Both are asked of all ranks, whatever the first says.
         is_patience_over, is_time_over = self._is_patience_over(), self._is_time_over(elapsed)
         place.is_over = place.epoch >= place.plan.epochs or is_patience_over or is_time_over
+        if place.plan.last_epoch is not None:
+            place.is_over = record.epoch >= place.plan.last_epoch
+        place.elapsed_s = elapsed
         self._runtime.on_epoch(
             EpochProgress(
                 record=record,
@@ -232,9 +247,9 @@ class Trainer:
         self._save_where_due(force=place.is_over)
 
     def _is_patience_over(self) -> bool:
-        """Whether tune has been no better for long, on any rank: their averages of batches differ a little."""
-        values = [record.tune_objective for record in self._place.epochs]
-        is_over = len(values) - 1 - values.index(max(values)) >= self._settings.patience
+        """Whether tune has been clearly worse for long, on any rank: their averages of batches differ a little."""
+        epochs = self._place.epochs
+        is_over = len(epochs) - 1 - kept_epoch(epochs) >= self._settings.patience
         return self._runtime.world.mean(float(is_over)) > 0
 
     def _is_time_over(self, elapsed: float) -> bool:
@@ -245,9 +260,9 @@ class Trainer:
             place.notes.append(f"the time budget ended training after epoch {place.epoch} of {place.plan.epochs}")
         return is_over
 
-    def _start_epoch_over(self, before: TrainingState) -> None:
+    def _start_epoch_over(self) -> None:
         """Goes back to the start of the epoch with half the rate."""
-        factor = self._place.rate_factor / 2
+        before, factor = self._epoch_start or self._state(), self._place.rate_factor / 2
         if factor < _LEAST_RATE_FACTOR:
             raise TrainingDiverged(
                 f"the loss is not a number in epoch {before.place.epoch}, at a rate of "
@@ -268,7 +283,7 @@ class Trainer:
             **with_prefix("best.", self._best),
             **with_prefix("optimiser.", optimiser_tensors(self._optimiser)),
         }
-        return TrainingState(self._place, tensors)
+        return TrainingState(self._place, tensors, self._epoch_start if self._place.step else None)
 
     def _restore(self, state: TrainingState) -> None:
         self._model.load_state_dict(behind_prefix("model.", state.tensors))
@@ -299,18 +314,31 @@ class Trainer:
     def _elapsed(self) -> float:
         return time.monotonic() - self._started
 
-    def _tune_logits(self, tensors: dict[str, torch.Tensor] | None = None) -> Floats:
-        """(N, K) logits of tune by the model, or by other weights of it."""
-        if tensors is None:
-            rows = np.arange(self._inputs.tune_rows)
-            found = outputs_of(self._model, lambda part: self._inputs.tune(part, self._runtime.device), rows)
-            return found.astype(np.float64)
+    def _tune_logits(self, tensors: dict[str, torch.Tensor]) -> Floats:
+        """(N, K) logits of tune by those weights of the model."""
         own = {name: value.clone() for name, value in self._model.state_dict().items()}
         self._model.load_state_dict(tensors)
         try:
-            return self._tune_logits()
+            return outputs_of(self._model, self._tune_inputs, np.arange(self._inputs.tune_rows)).astype(np.float64)
         finally:
             self._model.load_state_dict(own)
+
+    def _tune_inputs(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        # One of several ranks must not leave the others waiting.
+        if self._runtime.world.size == 1:
+            self._runtime.stop.check()
+        return self._inputs.tune(rows, self._runtime.device)
+
+
+def kept_epoch(epochs: Sequence[EpochRecord]) -> int:
+    """Position of the last epoch that tune cannot tell from the best: not behind by more than two standard errors.
+
+    Rates fall towards the end, so of equals the later is the better network; the best value on a small tune split is
+    mostly the luckiest.
+    """
+    best = max(epochs, key=lambda record: record.tune_objective)
+    limit = best.tune_objective - _CLEAR_ERRORS * best.tune_error
+    return max(place for place, record in enumerate(epochs) if record.tune_objective >= limit)
 
 
 def outputs_of(

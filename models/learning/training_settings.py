@@ -28,7 +28,9 @@ class HeadSettings(Settings):
     """How the head on frozen features is trained."""
 
     members: int = Field(default=5, ge=1, le=32, description="Networks that are averaged.", title="Members")
-    hidden_width: int = Field(default=128, ge=4, le=4096, description="Hidden units a network.", title="Hidden width")
+    hidden_width: int = Field(
+        default=128, ge=0, le=4096, description="Hidden units a network; 0: a linear head.", title="Hidden width"
+    )
     steps: int = Field(default=800, ge=1, le=100_000, description="Steps of training.", title="Steps")
     batch_rows: int = Field(default=128, ge=8, le=4096, description="Rows a step.", title="Batch")
     learning_rate: float = Field(
@@ -187,7 +189,7 @@ class TrainingSettings(Settings):
     )
     refit_on_tune: bool = Field(
         default=True,
-        description="After choosing on the tune split, fit a frozen network's head once more on train and tune.",
+        description="After choosing on the tune split, learn once more from train and tune, where the time allows it.",
         title="Refit",
     )
     seed: int = Field(default=0, ge=0, description="Of weights, draws and dropout.", title="Seed")

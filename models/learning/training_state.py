@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +15,18 @@ from models.artifacts.durable import write_durably
 from models.artifacts.records import EpochRecord
 
 _KEY = "sortline.training"
+_START = "start."
 _KEPT_STATES = 3
 Tensors = dict[str, torch.Tensor]
 
 
 class FitPlan(BaseModel):
-    """What was found out before the first step, so that a training that goes on does not find out anew."""
+    """What was found out before the first step, so that a training that goes on does not find out anew.
+
+    Attributes:
+        epochs: over which the rate falls.
+        last_epoch: behind which training ends, and whose weights are kept, whatever tune says; None where tune says it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,6 +34,7 @@ class FitPlan(BaseModel):
     batch_rows: int
     learning_rate: float
     precision: str
+    last_epoch: int | None = None
 
 
 class Place(BaseModel):
@@ -41,7 +47,7 @@ class Place(BaseModel):
         micro_rows: rows that go through the network at once; fewer than a batch after memory ran out.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     plan: FitPlan
     epoch: int = 0
@@ -58,15 +64,20 @@ class Place(BaseModel):
 
 
 class TrainingState(NamedTuple):
-    """A place and all tensors that go with it, by names with a prefix: model., average., best., optimiser.N."""
+    """A place and all tensors that go with it, by names with a prefix: model., average., best., optimiser.N.
+
+    Attributes:
+        start: the state at the start of the epoch, for whoever has to go back there; None at the start itself.
+    """
 
     place: Place
     tensors: Tensors
+    start: TrainingState | None = None
 
     def copied(self) -> TrainingState:
         """The same, on its own."""
         tensors = {name: tensor.detach().clone() for name, tensor in self.tensors.items()}
-        return TrainingState(self.place.model_copy(deep=True), tensors)
+        return TrainingState(self.place.model_copy(deep=True), tensors, self.start)
 
 
 def save_state(path: Path, state: TrainingState) -> None:
@@ -75,9 +86,12 @@ def save_state(path: Path, state: TrainingState) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
-    data = safetensors.torch.save(tensors, metadata={_KEY: state.place.model_dump_json()})
-    write_durably(path, data)
+    named, places = state.tensors, {_KEY: state.place.model_dump_json()}
+    if state.start:
+        named = {**named, **with_prefix(_START, state.start.tensors)}
+        places[_START] = state.start.place.model_dump_json()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
+    write_durably(path, safetensors.torch.save(tensors, metadata=places))
 
 
 def load_state(path: Path) -> TrainingState | None:
@@ -86,8 +100,11 @@ def load_state(path: Path) -> TrainingState | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            place = Place.model_validate(json.loads(file.metadata()[_KEY]))
-            return TrainingState(place, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            places = {name: Place.model_validate_json(text) for name, text in file.metadata().items()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            start = TrainingState(places[_START], behind_prefix(_START, tensors)) if _START in places else None
+            own = {name: tensor for name, tensor in tensors.items() if not name.startswith(_START)}
+            return TrainingState(places[_KEY], own, start)
     except (SafetensorError, KeyError, TypeError, ValidationError, ValueError):
         return None
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from models.networks.library import Norm, hub_weights, library_trunk, unknown_name
 from models.networks.registry import Build, Network, register_family
-from models.networks.torchvision_nets import Norm, hub_weights, library_trunk, unknown_name
 
 _PREFIX = "timm"
 

@@ -9,14 +9,16 @@ from sklearn import metrics as oracle
 
 from models.artifacts.records import Trial
 from models.errors import ShapeError
-from models.learning.correction import best_trial, log_offset, try_strengths, without_offset, without_offset_of
+from models.learning.correction import choose_trial, log_offset, without_offset, without_offset_of
 from models.learning.metrics import (
     OBJECTIVES,
     calibration_error,
     confusion_counts,
+    objective_error,
     objective_value,
     reliability_bins,
     resampled_confusions,
+    resampled_objectives,
     score_predictions,
 )
 from models.learning.multi_label_metrics import (
@@ -108,20 +110,50 @@ def test_full_strength_makes_up_for_the_prior() -> None:
     assert np.log([0.9, 0.1]) + log_offset(np.array([0.9, 0.1]), 1.0) == pytest.approx([-1.203973, -1.203973])
 
 
+def _trial(decay: float, strength: float, objective: float) -> Trial:
+    return Trial(regularisation=decay, correction_strength=strength, objective=objective)
+
+
+NO_SAMPLES = np.zeros((4, 0))
+
+
 def test_strength_that_is_steadily_good_beats_one_lucky_trial() -> None:
-    def trial(decay: float, strength: float, objective: float) -> Trial:
-        return Trial(regularisation=decay, correction_strength=strength, objective=objective)
-
-    trials = [trial(1, 0.0, 0.60), trial(2, 0.0, 0.61), trial(1, 0.5, 0.62), trial(2, 0.5, 0.50)]
-    assert best_trial(trials) == trial(2, 0.0, 0.61)
-    assert best_trial([trial(1, 0.0, 0.5), trial(1, 0.5, 0.5)]).correction_strength == 0.0
+    trials = [_trial(1, 0.0, 0.60), _trial(2, 0.0, 0.61), _trial(1, 0.5, 0.62), _trial(2, 0.5, 0.50)]
+    assert choose_trial(trials, NO_SAMPLES, 0.5) == 1
+    alike = [_trial(1, 0.0, 0.5), _trial(1, 0.5, 0.5)]
+    assert [choose_trial(alike, NO_SAMPLES[:2], expected) for expected in (0.0, 0.5)] == [0, 1]
 
 
-def test_trials_cover_every_strength_and_prefer_rare_classes_as_it_grows() -> None:
-    logits = np.log(np.array([[0.6, 0.4]] * 10))
-    trials = try_strengths(logits, np.array([0] * 5 + [1] * 5), np.array([0.9, 0.1]), "balanced_accuracy", None)
-    assert [t.correction_strength for t in trials] == [0.0, 0.25, 0.5, 0.75, 1.0]
-    assert {t.objective for t in trials} == {0.5}
+@pytest.mark.parametrize(("tune_rows", "chosen"), [(12, 1.0), (1200, 0.0)])
+def test_theory_decides_only_where_tune_cannot_tell(tune_rows: int, chosen: float) -> None:
+    # Strength 0 is right on 7 of 12 rows, strength 1 on 6, one of them where strength 0 is wrong.
+    true = np.tile(np.arange(2), tune_rows // 2)
+    rows = np.arange(tune_rows)
+    is_right = np.array([rows % 12 < 7, (rows % 12 < 5) | (rows % 12 == 11)])
+    predicted = np.where(is_right, true, 1 - true)
+    trials = [
+        _trial(1, strength, float((row == true).mean())) for strength, row in zip((0.0, 1.0), predicted, strict=True)
+    ]
+    samples = resampled_objectives(true, predicted, 2, "balanced_accuracy", np.random.default_rng(0))
+    assert trials[choose_trial(trials, samples, 1.0)].correction_strength == chosen
+
+
+def test_resampled_objectives_scatter_around_the_value_itself() -> None:
+    true = np.repeat([0, 1], [90, 10])
+    predicted = np.stack([true, np.zeros(100, dtype=np.int64)])
+    perfect, blind = resampled_objectives(true, predicted, 2, "accuracy", np.random.default_rng(0))
+    assert (perfect == 1).all()
+    assert blind.mean() == pytest.approx(0.9, abs=0.01)
+    assert blind.std() == pytest.approx(0.03, abs=0.006)
+
+
+def test_error_of_an_objective_is_the_textbook_one_and_never_zero_for_few_pictures() -> None:
+    many, few = np.diag([4500, 450]), np.diag([45, 1])
+    many[0, 1], many[1, 0] = 500, 50
+    rng = np.random.default_rng(0)
+    expected = (0.09 / 5000 + 0.09 / 500) ** 0.5 / 2
+    assert objective_error(many, "balanced_accuracy", rng) == pytest.approx(expected, rel=0.15)
+    assert objective_error(few, "balanced_accuracy", rng) > 0.1
 
 
 @st.composite

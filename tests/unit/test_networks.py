@@ -11,10 +11,11 @@ from safetensors.torch import save_file
 
 from models.errors import SettingsError
 from models.networks import registry
+from models.networks.library import Norm, hub_weights, library_trunk
 from models.networks.pretrained import digest_of, put_tensors
 from models.networks.registry import Build, find_network, known_networks, register_network
-from models.networks.torchvision_nets import IMAGENET, hub_weights, library_trunk
 
+IMAGENET = Norm((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 OWN = ["convnet", "renet", "row_lstm"]
 SMALL = ["torchvision/squeezenet1_1", "torchvision/shufflenet_v2_x0_5", "timm/mobilenetv3_small_050"]
 

@@ -279,7 +279,7 @@ def test_training_refuses_classes_that_are_never_drawn() -> None:
 
 
 def test_lesson_averages_progressive_weights_and_weighs_tune_as_train() -> None:
-    from models.learning.lesson import prepare_lesson, tune_weights
+    from models.learning.lesson import prepare_lesson, with_tune
     from models.learning.training_settings import TrainingSettings
 
     split = _split(["a", "a", "b", "a", "b"], [1, 3, 1, 2, None], ["train"] * 3 + ["tune"] * 2)
@@ -290,4 +290,9 @@ def test_lesson_averages_progressive_weights_and_weighs_tune_as_train() -> None:
     assert lesson.prior.tolist() == pytest.approx([4.4 / 6, 1.6 / 6])
     assert (lesson.draws.first.tolist(), lesson.draws.rows_per_epoch) == (pytest.approx(first.tolist()), 3)
     # a unit of weight is drawn .55 in class a and .8 in class b
-    assert tune_weights(lesson).tolist() == pytest.approx([1.1, 0.8])
+    both = with_tune(lesson)
+    assert both.draw_weight.tolist() == pytest.approx([*lesson.draw_weight, 1.1, 0.8])
+    assert both.train.paths == lesson.train.paths + lesson.tune.paths
+    assert both.draws.rows_per_epoch == 5
+    assert both.draws.last.tolist() == pytest.approx([0.5, 1.5, 1.0, 1.0, 1.0])
+    assert both.prior.tolist() == pytest.approx([3.3 / 4.9, 1.6 / 4.9])
