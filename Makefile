@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed-from-lock
 
-.PHONY: setup demo test packaging lint fmt types lock corpus bench-data bench clean
+.PHONY: setup demo test packaging faults lint fmt types lock corpus bench-data bench-learning bench clean
 
 setup: $(STAMP)
 
@@ -21,7 +21,11 @@ demo: setup
 
 # One process a core; the tests of one file stay together, for what they share is made once.
 test: setup
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not packaging"
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not packaging and not faults"
+
+# Real processes that are stopped, killed and started again.
+faults: setup
+	$(BIN)/pytest -m faults
 
 # Sortline as a user installs it: from its wheel, into an environment of its own.
 packaging: setup
@@ -64,7 +68,12 @@ bench-data: setup .venv-cleanvision/installed
 	$(BIN)/python -m benchmarks.data_quality
 	$(BIN)/python -m benchmarks.tables
 
-bench: setup bench-data
+# What learning reaches on real pictures; two to three hours on two cores.
+bench-learning: setup
+	$(BIN)/python -m benchmarks.learning
+	$(BIN)/python -m benchmarks.tables
+
+bench: setup bench-data bench-learning
 	$(BIN)/python -m benchmarks.demo_times
 	$(BIN)/python -m benchmarks.session
 	$(BIN)/python -m benchmarks.heads

@@ -67,8 +67,8 @@ def judge_repeats(
     found = []
     for seed in seeds:
         divide_cells(cells, task, seed)
-        card, _ = train_and_judge(cells.folder, workspace, settings.model_copy(update={"seed": seed}))
-        found.append(card)
+        judged = train_and_judge(cells.folder, workspace, settings.model_copy(update={"seed": seed}))
+        found.append(judged.scorecard)
     return found
 
 

@@ -61,6 +61,7 @@ def fit_in_ranks(  # noqa: PLR0913, PLR0917 - what a lesson is made of, since ev
             features_dir=places.features_dir,
             states_dir=places.states_dir,
             settings=settings,
+            launcher_pid=os.getpid(),
         )
         write_durably(job_dir / "job.json", job.model_dump_json().encode())
         write_durably(job_dir / "split.parquet", encode_table(split))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +20,8 @@ from models.learning.progress import EpochProgress, Hooks
 from models.learning.ranks import join_world
 from models.learning.training_settings import TrainingSettings
 
+_WATCH_S = 0.5
+
 
 class RankJob(BaseModel):
     """What every rank is told; the split and the plan lie beside it as split.parquet and plan.parquet."""
@@ -29,6 +34,7 @@ class RankJob(BaseModel):
     features_dir: Path
     states_dir: Path
     settings: TrainingSettings
+    launcher_pid: int
 
 
 def main(job_dir: Path) -> None:
@@ -36,6 +42,7 @@ def main(job_dir: Path) -> None:
     job = RankJob.model_validate_json((job_dir / "job.json").read_bytes())
     split = decode_table((job_dir / "split.parquet").read_bytes(), SPLIT)
     plan = decode_table((job_dir / "plan.parquet").read_bytes(), RESAMPLE_PLAN)
+    threading.Thread(target=_end_with, args=(job.launcher_pid,), daemon=True).start()
     world = join_world()
     lesson = prepare_lesson(job.folder, split, plan, job.settings)
     hooks = Hooks(on_epoch=_say) if world.rank == 0 else Hooks()
@@ -45,6 +52,16 @@ def main(job_dir: Path) -> None:
         write_durably(job_dir / "checkpoint.safetensors", encode_checkpoint(checkpoint))
     world.wait()
     distributed.destroy_process_group()
+
+
+def _end_with(launcher_pid: int) -> None:
+    """Ends this rank when whoever started it was killed: the next run must not find it still training."""
+    while True:
+        time.sleep(_WATCH_S)
+        try:
+            os.kill(launcher_pid, 0)
+        except ProcessLookupError:
+            os._exit(1)
 
 
 def _say(progress: EpochProgress) -> None:

@@ -1,0 +1,1 @@
+"""What happens when a machine or a person interferes, with real processes."""
