@@ -22,6 +22,7 @@ from models.parallel import usable_cores
 
 PICTURES, BATCH_ROWS, CLASSES = 2000, 32, 4
 ROUNDS, STEPS = 7, 12
+Source = Callable[[], tuple[torch.Tensor, torch.Tensor]]
 
 
 def measure_step_rate(root: Path, network_name: str, size_px: int) -> dict[str, float]:
@@ -42,12 +43,12 @@ def measure_step_rate(root: Path, network_name: str, size_px: int) -> dict[str, 
     targets = np.eye(CLASSES, dtype=np.float32)[rng.integers(CLASSES, size=PICTURES)]
     random, device = torch.Generator().manual_seed(0), torch.device("cpu")
 
-    def drawn(rows: NDArray[np.generic]) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
+    def drawn(rows: NDArray[np.generic]) -> Source:
         inputs = PixelInputs(Rows((rows[None],)), targets, Rows((rows[None],)), AugmentSettings())
         return lambda: inputs.draw(rng.integers(PICTURES, size=BATCH_ROWS), random, device)
 
     batch = drawn(pixels)()
-    sources = {"pictures": drawn(mapped), "varied": drawn(pixels), "ready": lambda: batch}
+    sources: dict[str, Source] = {"pictures": drawn(mapped), "varied": drawn(pixels), "ready": lambda: batch}
     taken: dict[str, list[float]] = {name: [] for name in sources}
     for _ in range(ROUNDS + 1):
         for name, source in sources.items():
@@ -57,7 +58,7 @@ def measure_step_rate(root: Path, network_name: str, size_px: int) -> dict[str, 
                 model.train()
                 optimiser.zero_grad(set_to_none=True)
                 loss = functional.cross_entropy(model(images), wanted)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
             taken[name].append(STEPS / (time.monotonic() - started))
     rates = {name: statistics.median(values[1:]) for name, values in taken.items()}

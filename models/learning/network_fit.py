@@ -33,9 +33,9 @@ from models.learning.losses import row_losses
 from models.learning.map_store import staged_maps
 from models.learning.optimiser import find_rate, make_optimiser
 from models.learning.pixel_store import PixelStore
-from models.learning.progress import no_epochs
+from models.learning.progress import kept_epoch, no_epochs
 from models.learning.scoring import objective_error_of, objective_of, tune_loss_of
-from models.learning.trainer import Goal, Runtime, Trained, Trainer, kept_epoch, outputs_of, precision
+from models.learning.trainer import Goal, Runtime, Trained, Trainer, outputs_of, precision
 from models.learning.training_settings import FitSettings
 from models.learning.training_state import FitPlan
 from models.networks.registry import Build, Network, UprightTrunk

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from models.artifacts.records import EpochRecord
 from models.parallel import OnProgress, no_progress
+
+_CLEAR_ERRORS = 2
 
 
 class EpochProgress(BaseModel):
@@ -26,6 +29,18 @@ class EpochProgress(BaseModel):
     epochs: int
     images_per_s: float
     seconds_left: float
+
+
+def kept_epoch(epochs: Sequence[EpochRecord]) -> int:
+    """Position of the epoch whose weights are kept: the last that tune cannot tell from the best.
+
+    That is, not behind the best by more than two standard errors. Rates fall towards the end, so of equals the later
+    is the better network; the best value on a small tune split is mostly the luckiest.
+    """
+    values = [e.tune_objective if math.isfinite(e.tune_objective) else -math.inf for e in epochs]
+    best = values.index(max(values))
+    limit = values[best] - _CLEAR_ERRORS * epochs[best].tune_error
+    return max(place for place, value in enumerate(values) if value >= limit)
 
 
 OnEpoch = Callable[[EpochProgress], None]

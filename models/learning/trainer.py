@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from models.learning.inputs import TrainInputs
 from models.learning.interruption import StopRequest
 from models.learning.losses import LossSettings, row_losses
 from models.learning.optimiser import make_optimiser, rate_share, set_rate, update_average
-from models.learning.progress import EpochProgress, OnEpoch
+from models.learning.progress import EpochProgress, OnEpoch, kept_epoch
 from models.learning.ranks import ALONE, World
 from models.learning.training_settings import FitSettings
 from models.learning.training_state import (
@@ -45,7 +45,6 @@ Floats = NDArray[np.float64]
 _EVALUATED_ROWS = 128
 _LEAST_RATE_FACTOR = 0.1
 _LEAST_ROWS = 2
-_CLEAR_ERRORS = 2
 
 
 class Goal(NamedTuple):
@@ -328,17 +327,6 @@ class Trainer:
         if self._runtime.world.size == 1:
             self._runtime.stop.check()
         return self._inputs.tune(rows, self._runtime.device)
-
-
-def kept_epoch(epochs: Sequence[EpochRecord]) -> int:
-    """Position of the last epoch that tune cannot tell from the best: not behind by more than two standard errors.
-
-    Rates fall towards the end, so of equals the later is the better network; the best value on a small tune split is
-    mostly the luckiest.
-    """
-    best = max(epochs, key=lambda record: record.tune_objective)
-    limit = best.tune_objective - _CLEAR_ERRORS * best.tune_error
-    return max(place for place, record in enumerate(epochs) if record.tune_objective >= limit)
 
 
 def outputs_of(

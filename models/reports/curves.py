@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from models.artifacts.records import EpochRecord
+from models.learning.progress import kept_epoch
 
 _WIDTH, _HEIGHT, _PLOT_WIDTH, _TOP, _BOTTOM = 720, 270, 290, 40, 225
 _LEFTS = (50, 410)
@@ -35,7 +36,7 @@ class _Scale(NamedTuple):
 def learning_curves(epochs: Sequence[EpochRecord], objective_name: str) -> str:
     """A self-contained SVG of losses and scores, on white paper; empty where there are no epochs.
 
-    Values that are not finite leave a gap. The first epoch with the best objective on tune is marked as kept.
+    Values that are not finite leave a gap. The epoch whose weights were kept is marked.
 
     Args:
         epochs: in order; their numbers start at 0 and are shown from 1.
@@ -47,7 +48,7 @@ def learning_curves(epochs: Sequence[EpochRecord], objective_name: str) -> str:
     values = [e.tune_objective for e in epochs]
     scores = ("train accuracy", [e.train_accuracy for e in epochs]), (f"tune {objective_name}", values)
     numbers = [e.epoch + 1 for e in epochs]
-    kept = max(range(len(values)), key=lambda k: values[k] if math.isfinite(values[k]) else -math.inf)
+    kept = kept_epoch(epochs)
     size = f'width="{_WIDTH}" height="{_HEIGHT}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" {size} role="img"'
     label = f"learning curves of {len(epochs)} epochs; epoch {numbers[kept]} was kept"
