@@ -30,6 +30,7 @@ from tests.pictures import draw
         ("efficientnet_lite0", 1e-4, {}),
         ("renet", 1e-5, {"GRU": 2}),
         ("row_lstm", 1e-5, {"LSTM": 1}),
+        ("pixels", 1e-6, {}),
     ],
 )
 def test_trunk_in_onnx_equals_the_trunk_in_torch_at_any_batch(

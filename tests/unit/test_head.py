@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from models.learning.head import HeadData, _Members, fit_head, head_logits
@@ -32,8 +33,9 @@ def test_equal_seed_gives_equal_weights_and_another_seed_does_not() -> None:
     assert not np.array_equal(first[0][0], other[0][0])
 
 
-def test_one_wide_network_equals_the_average_of_its_members() -> None:
-    settings = HeadSettings(members=3, hidden_width=7, input_dropout=0, hidden_dropout=0)
+@pytest.mark.parametrize("hidden_width", [0, 7])
+def test_one_wide_network_equals_the_average_of_its_members(hidden_width: int) -> None:
+    settings = HeadSettings(members=3, hidden_width=hidden_width, input_dropout=0, hidden_dropout=0)
     random = torch.Generator().manual_seed(3)
     members = _Members(5, 4, settings, random)
     rows = np.random.default_rng(1).normal(2, 3, (9, 5)).astype(np.float32)
@@ -41,7 +43,9 @@ def test_one_wide_network_equals_the_average_of_its_members() -> None:
     with torch.no_grad():
         stacked = torch.from_numpy((rows - mean) / spread).expand(3, -1, -1)
         expected = members(stacked, random).mean(0).numpy()
-    assert np.allclose(head_logits(rows, members.as_layers(mean, spread)), expected, atol=1e-5)
+    layers = members.as_layers(mean, spread)
+    assert len(layers) == (2 if hidden_width else 1)
+    assert np.allclose(head_logits(rows, layers), expected, atol=1e-5)
 
 
 def test_draw_weight_moves_the_answer_towards_the_rare_class() -> None:
