@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.learning_tables import learning_tables
 from benchmarks.result_file import RESULTS
 
 README = Path(__file__).parents[1] / "README.md"
@@ -22,6 +23,7 @@ def write_tables(readme: Path) -> None:
         _scan_table(_load("scan")),
         _data_table(_load("data_quality"), _load("corpus")),
         _session_line(_load("session")),
+        learning_tables(_load("learning")),
         _heads_table(_load("heads")),
     ]
     body = "\n\n".join(["<!-- figures -->", *parts, "<!-- end of figures -->"])

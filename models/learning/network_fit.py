@@ -6,7 +6,6 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.artifacts.records import EpochRecord
-from models.data.draws import PlanSampler
 from models.data.views import views_of
 from models.learning.checkpoint import trunk_tensors
 from models.learning.classifier import Classifier, Head, StagedTrunk, UpperStages, fitted_head, random_head
@@ -29,22 +27,17 @@ from models.learning.interruption import StopRequest
 from models.learning.late import Chosen, HeadTrial, again, choose_head, expected_strength
 from models.learning.lesson import Lesson, with_tune
 from models.learning.loss_choice import loss_of
-from models.learning.losses import row_losses
 from models.learning.map_store import staged_maps
-from models.learning.optimiser import find_rate, make_optimiser
+from models.learning.passes import outputs_of
 from models.learning.pixel_store import PixelStore
+from models.learning.probe import BUDGET_MARGIN, Probe
 from models.learning.progress import kept_epoch, no_epochs
 from models.learning.scoring import objective_error_of, objective_of, tune_loss_of
-from models.learning.trainer import Goal, Runtime, Trained, Trainer, outputs_of, precision
+from models.learning.trainer import Goal, Runtime, Trained, Trainer
 from models.learning.training_settings import FitSettings
-from models.learning.training_state import FitPlan
 from models.networks.registry import Build, Network, UprightTrunk
 
-_PROBE_STEPS = 4
-_FASTER = 1.15
 _SAMPLED_ROWS = 2000
-# Of the budget, what is left for export and for an epoch that takes longer than the first steps say.
-_BUDGET_MARGIN = 0.9
 _CPU_FROZEN_STAGES = 3
 
 
@@ -87,7 +80,7 @@ def fit_network(case: Case, *, fine_tune: bool, runtime: Runtime) -> NetworkFit:
     course = _course(case, runtime, fine_tune=fine_tune)
     runtime = runtime._replace(budget_s=runtime.budget_s - (time.monotonic() - started))
     model, goal = course.model(), _goal(case)
-    probe = _Probe(model, course.inputs, goal, course.settings, case.lesson.settings.seed, runtime, fine_tune)
+    probe = Probe(model, course.inputs, goal, course.settings, case.lesson.settings.seed, runtime, fine_tune)
     trained = Trainer(model, course.inputs, goal, course.settings, case.lesson.settings.seed, runtime).run(probe.plan)
     fit = _finished(case, model, course.inputs, trained, runtime.device)
     path = runtime.state_path.with_suffix(".refit.safetensors") if runtime.state_path else None
@@ -148,7 +141,7 @@ def _refit_pays(case: Case, trained: Trained, runtime: Runtime, path: Path | Non
     if not lesson.settings.refit_on_tune or case.plan.late == "crt":
         return False
     share = (kept_epoch(epochs) + 1) / len(epochs) * (1 + len(lesson.tune.paths) / len(lesson.train.paths))
-    fits = trained.elapsed_s * (1 + share) <= runtime.budget_s * _BUDGET_MARGIN
+    fits = trained.elapsed_s * (1 + share) <= runtime.budget_s * BUDGET_MARGIN
     is_begun = path is not None and path.is_file()
     return bool(json.loads(runtime.world.shared(json.dumps(fits or is_begun))))
 
@@ -225,89 +218,6 @@ def _random_head(case: Case, trunk: nn.Module) -> Head:
     with torch.inference_mode():
         width = int(trunk.eval()(torch.zeros(1, build.channels, build.size_px, build.size_px)).shape[1])
     return random_head(width, len(case.lesson.classes), settings.fit.dropout, settings.seed)
-
-
-class _Probe(NamedTuple):
-    """What is found out before training: batch, rate, precision, and how many epochs the time allows."""
-
-    model: Classifier
-    inputs: TrainInputs
-    goal: Goal
-    settings: FitSettings
-    seed: int
-    runtime: Runtime
-    fine_tune: bool
-
-    def plan(self) -> FitPlan:
-        """The plan of this training on this machine; every rank takes that of rank 0."""
-        started = time.monotonic()
-        batch_rows = self.settings.batch_rows or batch_rows_for(self.goal.draws.rows_per_epoch)
-        name = self._precision(batch_rows)
-        rate = self.settings.learning_rate or self._rate(batch_rows, name)
-        step_s = self._step_s(batch_rows, name)
-        steps = -(-self.goal.draws.rows_per_epoch // (batch_rows * self.runtime.world.size))
-        left_s = self.runtime.budget_s * _BUDGET_MARGIN - (time.monotonic() - started)
-        fitting = int(left_s / max(step_s * steps, 1e-9))
-        plan = FitPlan(
-            epochs=max(min(self.settings.epochs, fitting), 1), batch_rows=batch_rows, learning_rate=rate, precision=name
-        )
-        return FitPlan.model_validate_json(self.runtime.world.shared(plan.model_dump_json()))
-
-    def _rate(self, batch_rows: int, name: str) -> float:
-        """Pretrained weights move at a tenth of what random ones stand."""
-        rate = find_rate(self.model, self._optimiser, self._losses(batch_rows, name))
-        return rate / 10 if self.fine_tune else rate
-
-    def _precision(self, batch_rows: int) -> str:
-        device = self.runtime.device
-        if self.settings.mixed_precision == "off":
-            return "float32"
-        if device.type == "cuda":
-            return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-        faster = self._step_s(batch_rows, "float32") / self._step_s(batch_rows, "bfloat16")
-        return "bfloat16" if faster >= _FASTER else "float32"
-
-    def _step_s(self, batch_rows: int, name: str) -> float:
-        """Seconds of one step, the first aside; the model is left as it was."""
-        before = {key: value.clone() for key, value in self.model.state_dict().items()}
-        optimiser, taken = self._optimiser(0.0), []
-        for _, loss_of_batch in zip(range(_PROBE_STEPS), self._losses(batch_rows, name), strict=False):
-            started = time.monotonic()
-            optimiser.zero_grad(set_to_none=True)
-            loss_of_batch().backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            if self.runtime.device.type == "cuda":
-                torch.cuda.synchronize()
-            taken.append(time.monotonic() - started)
-        self.model.load_state_dict(before)
-        return float(np.median(taken[1:] or taken))
-
-    def _optimiser(self, rate: float) -> torch.optim.AdamW:
-        return make_optimiser(self.model, rate, self.settings.weight_decay, self.settings.layer_rate_decay)
-
-    def _losses(self, batch_rows: int, name: str) -> Iterator[Callable[[], torch.Tensor]]:
-        """Without end: functions that give the loss of one drawn batch."""
-        random = torch.Generator().manual_seed(self.seed)
-        sampler = PlanSampler(self.goal.draws, self.seed, 1)
-        torch.manual_seed(self.seed)
-        while True:
-            rows = sampler.positions()
-            for start in range(0, len(rows), batch_rows):
-                yield lambda part=rows[start : start + batch_rows]: self._loss(part, random, name)  # type: ignore[misc]
-
-    def _loss(self, rows: NDArray[np.int64], random: torch.Generator, name: str) -> torch.Tensor:
-        self.runtime.stop.check()
-        inputs, targets = self.inputs.draw(rows, random, self.runtime.device)
-        self.model.train()
-        with precision(name, self.runtime.device):
-            logits = self.model(inputs)
-        losses: torch.Tensor = row_losses(self.goal.loss, logits.float(), targets)
-        return losses.mean()
-
-
-def batch_rows_for(rows: int) -> int:
-    """A power of two that gives an epoch some 50 steps, 8 to 64."""
-    return int(np.clip(2 ** np.floor(np.log2(max(rows / 50, 1))), 8, 64))
 
 
 def _finished(case: Case, model: Classifier, inputs: TrainInputs, trained: Trained, device: torch.device) -> NetworkFit:

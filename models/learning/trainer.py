@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +25,7 @@ from models.learning.inputs import TrainInputs
 from models.learning.interruption import StopRequest
 from models.learning.losses import LossSettings, row_losses
 from models.learning.optimiser import make_optimiser, rate_share, set_rate, update_average
+from models.learning.passes import is_out_of_memory, outputs_of, precision
 from models.learning.progress import EpochProgress, OnEpoch, kept_epoch
 from models.learning.ranks import ALONE, World
 from models.learning.training_settings import FitSettings
@@ -42,7 +42,6 @@ from models.learning.training_state import (
 )
 
 Floats = NDArray[np.float64]
-_EVALUATED_ROWS = 128
 _LEAST_RATE_FACTOR = 0.1
 _LEAST_ROWS = 2
 
@@ -327,23 +326,3 @@ class Trainer:
         if self._runtime.world.size == 1:
             self._runtime.stop.check()
         return self._inputs.tune(rows, self._runtime.device)
-
-
-def outputs_of(
-    model: nn.Module, inputs_of: Callable[[NDArray[np.int64]], torch.Tensor], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """(N, ...) what a model, or its body, says of rows, in evaluation mode."""
-    model.eval()
-    parts = np.array_split(rows, max(-(-len(rows) // _EVALUATED_ROWS), 1))
-    with torch.inference_mode():
-        return np.concatenate([model(inputs_of(part)).float().cpu().numpy() for part in parts])
-
-
-def precision(name: str, device: torch.device) -> AbstractContextManager[object]:
-    """Where a forward pass may use bfloat16, if that is its name."""
-    return torch.autocast(device.type, dtype=torch.bfloat16) if name == "bfloat16" else nullcontext()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or, in torch's words, on a CPU."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

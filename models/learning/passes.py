@@ -1,0 +1,33 @@
+"""Passes through a network: in evaluation mode over many rows, in shorter numbers, and where memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+_EVALUATED_ROWS = 128
+
+
+def outputs_of(
+    model: nn.Module, inputs_of: Callable[[NDArray[np.int64]], torch.Tensor], rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """(N, ...) what a model, or its body, says of rows, in evaluation mode."""
+    model.eval()
+    parts = np.array_split(rows, max(-(-len(rows) // _EVALUATED_ROWS), 1))
+    with torch.inference_mode():
+        return np.concatenate([model(inputs_of(part)).float().cpu().numpy() for part in parts])
+
+
+def precision(name: str, device: torch.device) -> AbstractContextManager[object]:
+    """Where a forward pass may use bfloat16, if that is its name."""
+    return torch.autocast(device.type, dtype=torch.bfloat16) if name == "bfloat16" else nullcontext()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or, in torch's words, on a CPU."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
