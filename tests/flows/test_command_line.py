@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,15 @@ def test_unexpected_error_keeps_its_traceback_in_a_file(champion_workspace: Work
     assert "Traceback" in kept.read_text()
 
 
+@pytest.fixture
+def hears_ctrl_c() -> Iterator[None]:
+    """Processes that are started hear SIGINT, also where a shell in the background has it ignored for all below it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_leaves_nothing_broken_and_the_next_run_goes_on(champion_workspace: Workspace, tmp_path: Path) -> None:
     inbox = write_inbox(tmp_path / "inbox", 1, damaged=False)
     data = (inbox / "picture-0000.png").read_bytes()
