@@ -29,7 +29,7 @@ def choose_trial(trials: list[Trial], resampled: Floats, expected: float) -> int
 
     A strength is judged by its average over regularisations, and cannot be told from the best where it is behind by
     no more than one standard error of the difference. On a small tune split, one trial's score is mostly chance
-    (benchmarks/results/heads.json compares the rules). Of that strength the best trial is kept; of equals the most
+    (benchmarks/heads.py compares the rules). Of that strength the best trial is kept; of equals the most
     regularised.
 
     Args:
