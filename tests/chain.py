@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+
 from models.artifacts.workspace import Workspace
 from models.data.listing import listing_table
 from models.data.resample import ResamplingSettings, plan_resampling
@@ -24,10 +26,14 @@ FAST = TrainingSettings(
 )
 
 
+def split_of(folder: Path) -> pa.Table:
+    """Table SPLIT of a labelled folder, by default settings."""
+    return assign_splits(scan_folder(folder, listing_table(folder), ScanSettings()), SplitSettings())
+
+
 def train_bundle(folder: Path, workspace: Workspace, name: str, settings: TrainingSettings = FAST) -> Path:
     """Folder of a bundle trained on `folder`."""
-    manifest = scan_folder(folder, listing_table(folder), ScanSettings())
-    split = assign_splits(manifest, SplitSettings())
+    split = split_of(folder)
     plan = plan_resampling(split, ResamplingSettings())
     places = Places(workspace.features_dir, workspace.states_dir)
     checkpoint = fit_classifier(prepare_lesson(folder, split, plan, settings), Subject(name, "0" * 64), places)

@@ -165,8 +165,8 @@ def _refitted(course: _Course, fit: NetworkFit, trained: Trained, runtime: Runti
 
 def _likely_offset(lesson: Lesson, plan: ImbalancePlan) -> NDArray[np.float64]:
     """(K,) what is likely to be added to the logits in the end; epochs are compared with it."""
-    is_adjusted = len(plan.strengths) > 1 and lesson.task == "single_label"
-    return log_offset(lesson.prior, expected_strength(lesson, plan) if is_adjusted else 0.0)
+    # What tau_norm does to the weights is no offset.
+    return log_offset(lesson.prior, expected_strength(lesson, plan) if plan.late == "none" else 0.0)
 
 
 def frozen_stages(trunk: nn.Module, settings: FitSettings, device: torch.device) -> int:

@@ -7,22 +7,20 @@ import sys
 from pathlib import Path
 
 from models.artifacts.tables import encode_table
-from models.data.listing import listing_table
 from models.data.resample import ResamplingSettings, plan_resampling
-from models.data.scan import ScanSettings, scan_folder
-from models.data.split import SplitSettings, assign_splits
 from models.learning.checkpoint import encode_checkpoint
 from models.learning.fit import Places, Subject
 from models.learning.learn import learn
 from models.learning.progress import EpochProgress, Hooks
 from models.learning.training_settings import FitSettings, TrainingSettings
+from tests.chain import split_of
 
 EPOCHS = 6
 
 
 def main(folder: Path, place: Path, processes: int) -> None:
     """Trains; every number that a machine would measure is given, so that trainings can be compared bit for bit."""
-    split = assign_splits(scan_folder(folder, listing_table(folder), ScanSettings()), SplitSettings())
+    split = split_of(folder)
     fit = FitSettings(
         epochs=EPOCHS,
         batch_rows=16 // processes,

@@ -10,10 +10,7 @@ import torch
 from torch import nn
 
 from models.artifacts.workspace import Workspace
-from models.data.listing import listing_table
 from models.data.resample import ResamplingSettings, plan_resampling
-from models.data.scan import ScanSettings, scan_folder
-from models.data.split import SplitSettings, assign_splits
 from models.errors import SettingsError, TrainingStopped
 from models.learning.checkpoint import Checkpoint
 from models.learning.choose import choose_learner
@@ -32,6 +29,7 @@ from models.learning.training_settings import (
 )
 from models.networks.registry import Build, find_network
 from models.serving.bundle import Bundle
+from tests.chain import split_of
 from tests.pictures import write_labelled
 
 CPU = torch.device("cpu")
@@ -45,7 +43,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _lesson(folder: Path, settings: TrainingSettings) -> Lesson:
-    split = assign_splits(scan_folder(folder, listing_table(folder), ScanSettings()), SplitSettings())
+    split = split_of(folder)
     return prepare_lesson(folder, split, plan_resampling(split, ResamplingSettings()), settings)
 
 
