@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from flows.temporary_server import leave_no_server
 from models.artifacts.workspace import Workspace
 
 _DEFAULTS = {
@@ -27,6 +28,8 @@ def prepare_prefect(workspace: Workspace) -> None:
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(workspace.prefect_dir))
     os.environ["PREFECT_LOCAL_STORAGE_PATH"] = str(workspace.cache_dir)
+    if not has_server():
+        leave_no_server()
 
 
 def has_server() -> bool:

@@ -29,6 +29,12 @@ def _train(folder: Path, place: Path, processes: int = 1) -> subprocess.Popen[st
     return _start("tests.faults.training_process", folder, place, processes)
 
 
+def _start_command(folder: Path, workspace: Path) -> subprocess.Popen[str]:
+    sets = ("network=convnet", "size_px=64", f"fit.epochs={EPOCHS}", "fit.learning_rate=0.003", "fit.batch_rows=8")
+    wishes = [part for text in sets for part in ("--set", f"training.{text}")]
+    return _start("flows.command_line", "train", folder, "--name", "shapes", "--workspace", workspace, *wishes)
+
+
 def _wait_for(process: subprocess.Popen[str], text: str) -> None:
     said = []
     for line in process.stderr or ():
@@ -64,15 +70,22 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_command_that_is_told_to_stop_says_how_to_go_on(pictures: Path, tmp_path: Path) -> None:
-    sets = ("network=convnet", "size_px=64", f"fit.epochs={EPOCHS}", "fit.learning_rate=0.003", "fit.batch_rows=8")
-    wishes = [part for text in sets for part in ("--set", f"training.{text}")]
-    process = _start("flows.command_line", "train", pictures, "--name", "shapes", "--workspace", tmp_path, *wishes)
+    process = _start_command(pictures, tmp_path)
     _wait_for(process, "epoch 2/")
     said = _stop(process)
     assert process.returncode == 143, said
     assert "its state is saved" in said
     assert "Run the same command again: it goes on from there." in said
     assert list(tmp_path.glob("training/*.safetensors"))
+
+
+def test_command_that_is_killed_leaves_no_server(pictures: Path, tmp_path: Path) -> None:
+    process = _start_command(pictures, tmp_path)
+    _wait_for(process, "epoch 1/")
+    process.kill()
+    # What a process below it still held would keep this from ending.
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("processes", [1, 2])
