@@ -28,7 +28,6 @@ Answer = dict[str, Any]
 TRAINING_MODULES = (
     "torch",
     "torchvision",
-    "onnx",
     "onnxscript",
     "timm",
     "safetensors",
@@ -130,7 +129,7 @@ def score_directly(
     from models.serving.drift import measure_drift, scored_batch
     from models.serving.score import ScoreJob, score_folder
 
-    champion = Registry(workspace).open_champion(name)
+    champion = Registry(workspace).open_champion(name, groups["scoring"].signature)
     job = ScoreJob(folder, champion, out, groups["scoring"])
     summary = score_folder(job, str(uuid.uuid4()), on_progress=lambda d, t: sink("score", d, t))
     return summary_answer(summary, measure_drift(scored_batch(summary), champion, groups["drift"]))
@@ -202,6 +201,15 @@ def model_answer(workspace: Workspace, name: str) -> Answer:
         "history": [event.model_dump(mode="json") for event in registry.history(name)],
         **_scores(bundle.scorecard),
     }
+
+
+def champion_folder(workspace: Workspace, name: str) -> Path:
+    """Where the champion's bundle lies; nothing in it is read.
+
+    Raises:
+        SettingsError: the model has no champion.
+    """
+    return Registry(workspace).champion_folder(check_name(name))
 
 
 def history_rows(answer: Answer) -> list[list[str]]:

@@ -14,6 +14,8 @@ from typing import Annotated
 import typer
 
 from flows import answers
+from flows.models_commands import models_app
+from flows.options import DEFAULT_WORKSPACE, FolderArgument, JsonOption, NameOption, SetOption, WorkspaceOption
 from flows.prefect_environment import has_server, prepare_prefect
 from flows.settings import ALL_GROUPS, AUDIT_GROUPS, SCORE_GROUPS, TRAIN_GROUPS
 from flows.terminal import SpokenGroup, leave, open_workspace, print_json, progress_bars, say, show_table
@@ -28,19 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From labelled pictures to scored folders.",
 )
-models_app = typer.Typer(no_args_is_help=True, help="The registry of models.")
 app.add_typer(models_app, name="models")
 
-WorkspaceOption = Annotated[
-    Path, typer.Option("--workspace", envvar="SORTLINE_WORKSPACE", help="Folder that holds all that Sortline writes.")
-]
-NameOption = Annotated[str, typer.Option("--name", help="Name of the model: a-z, 0-9 and dashes.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="GROUP.KEY=VALUE, repeatable; see `sortline settings`.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object last.")]
-FolderArgument = Annotated[Path, typer.Argument(help="Folder of pictures.", show_default=False)]
-DEFAULT_WORKSPACE = Path("workspace")
 # A first look takes minutes on any machine: learning by the frozen network.
 DEMO_SETTINGS = ("training.time_budget_minutes=2",)
 
@@ -94,6 +85,7 @@ def train(
             split=groups["split"],
             resampling=groups["resampling"],
             training=groups["training"],
+            compression=groups["compression"],
             gate=groups["gate"],
         )
     answer = answers.train_answer(refs)
@@ -165,30 +157,6 @@ def score(
         else:
             answer = answers.score_directly(folder.absolute(), name, out.absolute(), place, groups, sink)
     answers.show_summary(answer)
-    if as_json:
-        print_json(answer)
-
-
-@models_app.command("list")
-def list_models(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
-    """All models of the workspace and their champions."""
-    rows = answers.model_rows(open_workspace(workspace))
-    columns = ("name", "champion", "macro_f1", "since")
-    show_table("Models", columns, [[str(row[c]) for c in columns] for row in rows])
-    if as_json:
-        print_json({"models": rows})
-
-
-@models_app.command("show")
-def show_model(
-    name: Annotated[str, typer.Argument(help="Name of the model.")],
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    as_json: JsonOption = False,
-) -> None:
-    """The champion's card and numbers, and the model's history."""
-    answer = answers.model_answer(open_workspace(workspace), name)
-    answers.show_scores(answer)
-    show_table("History", ("at", "event", "bundle", "reason"), answers.history_rows(answer))
     if as_json:
         print_json(answer)
 

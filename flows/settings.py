@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.compression.settings import CompressionSettings
 from models.data.resample import ResamplingSettings
 from models.data.scan import ScanSettings
 from models.data.split import SplitSettings
@@ -18,6 +19,7 @@ TRAIN_GROUPS: dict[str, type[Settings]] = {
     "split": SplitSettings,
     "resampling": ResamplingSettings,
     "training": TrainingSettings,
+    "compression": CompressionSettings,
     "gate": GateSettings,
 }
 SCORE_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings, "drift": DriftSettings}

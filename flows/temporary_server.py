@@ -29,4 +29,4 @@ def leave_no_server() -> None:
         return process
 
     start_watched.is_watched = True  # type: ignore[attr-defined]
-    Server._run_uvicorn_command = start_watched  # type: ignore[method-assign]
+    Server._run_uvicorn_command = start_watched  # type: ignore[method-assign, assignment]

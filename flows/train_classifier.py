@@ -8,12 +8,15 @@ from pathlib import Path
 from prefect import flow
 
 from models.artifacts.workspace import Workspace
+from models.compression.settings import CompressionSettings
 from models.data.resample import ResamplingSettings
 from models.data.scan import ScanSettings
 from models.data.split import SplitSettings
 from models.learning.training_settings import TrainingSettings
 from tasks.assemble_bundle import assemble_bundle
 from tasks.assign_splits import assign_splits
+from tasks.choose_golden import choose_golden
+from tasks.compress_model import compress_model
 from tasks.evaluate_model import evaluate_model
 from tasks.export_model import export_model
 from tasks.fit_classifier import fit_classifier
@@ -44,6 +47,7 @@ def train_classifier(
     split: SplitSettings = SplitSettings(),  # noqa: B008
     resampling: ResamplingSettings = ResamplingSettings(),  # noqa: B008
     training: TrainingSettings = TrainingSettings(),  # noqa: B008
+    compression: CompressionSettings = CompressionSettings(),  # noqa: B008
     gate: GateSettings = GateSettings(),  # noqa: B008
 ) -> RunRefs:
     """Champion of a labelled folder, or a refusal that says why there is none.
@@ -57,6 +61,7 @@ def train_classifier(
         split: How pictures are divided.
         resampling: How much more often rare classes are drawn.
         training: What is trained, towards which number.
+        compression: What may be served in the place of the exported model, and what that may cost.
         gate: What the candidate has to reach.
     """
     workspace = Workspace.open(workspace_root)
@@ -72,9 +77,11 @@ def train_classifier(
     plan = plan_resampling(rows, resampling, training.imbalance, workspace)
     checkpoint = fit_classifier(name, folder, rows, plan, training, workspace)
     model = export_model(folder, checkpoint, rows, workspace)
-    evaluation = evaluate_model(folder, model, rows, workspace)
-    scorecard = make_scorecard(evaluation, model, workspace)
-    bundle = assemble_bundle(model, scorecard, evaluation, workspace)
+    served = compress_model(folder, model, rows, plan, training, compression, workspace)
+    evaluation = evaluate_model(folder, served, rows, workspace)
+    scorecard = make_scorecard(evaluation, served, workspace)
+    golden = choose_golden(folder, served, rows, workspace)
+    bundle = assemble_bundle(model, served, golden, scorecard, evaluation, workspace)
     gate_verdict = judge_candidate(folder, bundle, rows, gate, workspace)
     refs = RunRefs(
         manifest=manifest,

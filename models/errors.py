@@ -63,6 +63,14 @@ class ArtifactChanged(ArtifactError):
     """A sealed file whose bytes differ from its digest."""
 
 
+class UnsafeModel(ArtifactError):
+    """A model file that holds, or does as it runs, what no picture classifier needs."""
+
+
+class SignatureRefused(ArtifactError):
+    """A bundle whose signature is absent, not of a trusted key, or not of its bytes."""
+
+
 class StorageError(SortlineError):
     """A disk or folder that cannot be read or written."""
 

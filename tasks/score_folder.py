@@ -19,7 +19,7 @@ def score_folder(
     folder: Path, name: str, out: Path, settings: score.ScoringSettings, run_id: str, workspace: Workspace
 ) -> ArtifactRef:
     """Summary of an output in which every file of the folder has its row."""
-    champion = Registry(workspace).open_champion(name)
+    champion = Registry(workspace).open_champion(name, settings.signature)
     job = score.ScoreJob(folder, champion, out, settings)
     summary = score.score_folder(job, run_id, on_progress=progress_of("score"))
     return seal_record(workspace, "score_summary", summary, rows=summary.files)

@@ -7,18 +7,20 @@ from pathlib import Path
 import pyarrow as pa
 
 from models.artifacts.workspace import Workspace
+from models.data.limits import NO_LIMITS
 from models.data.listing import listing_table
 from models.data.resample import ResamplingSettings, plan_resampling
 from models.data.scan import ScanSettings, scan_folder
 from models.data.split import SplitSettings, assign_splits
 from models.learning.checkpoint import encode_checkpoint
 from models.learning.evaluate import evaluate_split, make_scorecard
-from models.learning.export_checkpoint import export_checkpoint
+from models.learning.export_checkpoint import export_checkpoint, odd_files
 from models.learning.fit import Places, Subject, fit_classifier
 from models.learning.lesson import prepare_lesson
 from models.learning.training_settings import FitSettings, TrainingSettings
-from models.serving.bundle import write_bundle
-from models.serving.picture_scorer import card_of
+from models.serving.bundle import BundleParts, write_bundle
+from models.serving.golden import golden_table
+from models.serving.picture_scorer import PictureScorer, card_of
 from models.serving.registry import Registry
 
 FAST = TrainingSettings(
@@ -38,7 +40,14 @@ def train_bundle(folder: Path, workspace: Workspace, name: str, settings: Traini
     places = Places(workspace.features_dir, workspace.states_dir)
     checkpoint = fit_classifier(prepare_lesson(folder, split, plan, settings), Subject(name, "0" * 64), places)
     onnx_bytes = export_checkpoint(encode_checkpoint(checkpoint), folder, split, workspace.features_dir)
-    evaluation = evaluate_split(folder, split, onnx_bytes)
+    parts = bundle_parts(
+        onnx_bytes, evaluate_split(folder, split, onnx_bytes), odd_files(folder, split, card_of(onnx_bytes), 12)
+    )
+    return write_bundle(Registry(workspace).bundles_dir(name), parts, "# Shapes\n")[0]
+
+
+def bundle_parts(onnx_bytes: bytes, evaluation: pa.Table, files: list[bytes]) -> BundleParts:
+    """What a bundle of an exported model is made of."""
     card = card_of(onnx_bytes)
-    target = Registry(workspace).bundles_dir(name)
-    return write_bundle(target, onnx_bytes, card, make_scorecard(evaluation, card), evaluation)[0]
+    golden = golden_table(files, PictureScorer(onnx_bytes, NO_LIMITS))
+    return BundleParts(onnx_bytes, onnx_bytes, card, make_scorecard(evaluation, card), evaluation, golden)

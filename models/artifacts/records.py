@@ -12,6 +12,7 @@ from models.data.split import SplitSettings
 Severity = Literal["critical", "warning", "info"]
 Outcome = Literal["passed", "failed", "unknown"]
 Task = Literal["single_label", "multi_label"]
+Variant = Literal["float", "int8", "float16", "student", "pruned"]
 
 
 class _Record(BaseModel):
@@ -96,6 +97,19 @@ class Correction(_Record):
     trials: tuple[Trial, ...]
 
 
+class Calibration(_Record):
+    """How far logits are flattened so that scores are shares of right answers; the decision stays what it was.
+
+    Attributes:
+        temperature: corrected logits are divided by it, inside the graph.
+        log_loss_before: on tune, of the first training where there were two.
+    """
+
+    temperature: float = 1.0
+    log_loss_before: float | None = None
+    log_loss_after: float | None = None
+
+
 class SearchTrial(_Record):
     """One training of a search for better settings.
 
@@ -110,6 +124,27 @@ class SearchTrial(_Record):
     outcome: Literal["judged", "stopped early", "diverged"]
     objective: float | None = None
     epoch_objectives: tuple[float, ...] = ()
+
+
+class Candidate(_Record):
+    """A smaller or faster model that was tried in the place of the exported one, and what became of it.
+
+    Attributes:
+        agreement: share of tune pictures that keep their answer; null where it was not measured.
+        objective: on tune; `drop` is what it lost to the exported model, negative where it gained.
+        speedup: pictures a second over those of the exported model, on the machine that trained; null as above.
+        reason: why it is served, or why not.
+    """
+
+    variant: Variant
+    detail: str = ""
+    is_served: bool
+    agreement: float | None = None
+    objective: float | None = None
+    drop: float | None = None
+    speedup: float | None = None
+    size_bytes: int | None = None
+    reason: str
 
 
 class EpochRecord(_Record):
@@ -129,7 +164,14 @@ class EpochRecord(_Record):
 
 
 class ModelCard(_Record):
-    """Everything that says what a model is, beside its weights."""
+    """Everything that says what a model is, beside its weights.
+
+    Attributes:
+        variant: `float` as exported, or what is served in its place.
+        candidates: all that was tried in the place of the exported model.
+        data_sha256: digest of the split that it learned from.
+        training_sha256: digest of the settings of its training.
+    """
 
     schema_version: Literal[1] = 1
     name: str
@@ -141,9 +183,12 @@ class ModelCard(_Record):
     classes: tuple[str, ...]
     preprocess: Preprocess
     correction: Correction
+    calibration: Calibration = Calibration()
     epochs: tuple[EpochRecord, ...] = ()
     notes: tuple[str, ...] = ()
     search: tuple[SearchTrial, ...] = ()
+    variant: Variant = "float"
+    candidates: tuple[Candidate, ...] = ()
     train_objective: float | None = None
     tune_objective: float | None = None
     train_prior: tuple[float, ...]
@@ -152,6 +197,7 @@ class ModelCard(_Record):
     train_rows: int
     tune_rows: int
     data_sha256: str
+    training_sha256: str = ""
     weights_source: str
     weights_licence: str
     weights_digest: str = ""
@@ -270,6 +316,7 @@ class ScoreSummary(_Record):
         rows_scored: rows this run added; 0 where nothing was new.
         elapsed_s: seconds from the first listing to the last commit, of the run that added rows last.
         images_per_s: pictures that were read, decoded and scored a second, in that same run.
+        provider: what ran the model in that same run.
     """
 
     folder: str
@@ -283,6 +330,7 @@ class ScoreSummary(_Record):
     labels: dict[str, int]
     elapsed_s: float
     images_per_s: float
+    provider: str = "cpu"
 
 
 class DriftMeasure(_Record):

@@ -96,6 +96,15 @@ EVALUATION = pa.schema(
     ],
     metadata={"schema": "evaluation/2"},
 )
+# Pictures with what the served model says of them, by which a machine shows that it answers as the one that trained.
+GOLDEN = pa.schema(
+    [
+        ("picture", pa.binary()),  # a whole file, as a folder would hold it
+        ("pixels_sha256", pa.string()),  # of the uint8 array that the preprocessing contract makes of it
+        ("probabilities", pa.list_(pa.float32())),
+    ],
+    metadata={"schema": "golden/1"},
+)
 PREDICTIONS = pa.schema(
     [
         ("path", pa.string()),

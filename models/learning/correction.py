@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifacts.records import Task, Trial
+from models.artifacts.records import ModelCard, Task, Trial
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # What theory says for balanced recall (equation 6 of the paper) and for accuracy; half way for F1, which lies between.
@@ -47,6 +47,11 @@ def choose_trial(trials: list[Trial], resampled: Floats, expected: float) -> int
     alike = [k for k in range(len(rows)) if value[best] - value[k] <= error[k]]
     kept = min(alike, key=lambda k: (distance[k], strengths[k]))
     return max(rows[kept], key=lambda t: (trials[t].objective, trials[t].regularisation or 0.0))
+
+
+def served_offset(card: ModelCard) -> Floats:
+    """(K,) what the correction adds to the logits behind the calibration."""
+    return np.asarray(card.correction.log_offset) / card.calibration.temperature
 
 
 def without_offset(probabilities: Floats, offset: Floats) -> Floats:

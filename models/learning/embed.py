@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from models.artifacts.durable import write_durably
-from models.data.decode import read_picture
+from models.data.decode import Picture, read_picture
 from models.data.limits import NO_LIMITS
 from models.data.preprocess import Preprocess
 from models.data.views import View, view_of
@@ -23,7 +23,12 @@ PART_ROWS = 512
 
 
 def load_pixels(path: Path, image_id: str, preprocess: Preprocess) -> NDArray[np.uint8]:
-    """(height_px, width_px, 3) uint8 of the very picture that was scanned.
+    """(height_px, width_px, 3) uint8 of the very picture that was scanned; raises what `load_picture` raises."""
+    return preprocess.apply(load_picture(path, image_id).rgb)
+
+
+def load_picture(path: Path, image_id: str) -> Picture:
+    """The very picture that was scanned.
 
     Raises:
         ArtifactChanged: the file has other bytes than at the scan, or no longer reads.
@@ -34,7 +39,7 @@ def load_pixels(path: Path, image_id: str, preprocess: Preprocess) -> NDArray[np
         found = f"{path} is {error.status}: {error.reason}"
     else:
         if picture.sha256 == image_id:
-            return preprocess.apply(picture.rgb)
+            return picture
         found = f"{path} has other bytes than at the scan"
     raise ArtifactChanged(found, "the pictures as they were scanned", "Run the same command again.")
 
@@ -75,7 +80,7 @@ class FeatureStore:
 
     def _embed(self, session: ImageSession, path: Path, image_id: str, view: View) -> NDArray[np.float32]:
         pixels = load_pixels(path, image_id, self._preprocess)
-        return np.asarray(session.run(view_of(pixels, view))["embedding"], dtype=np.float32)
+        return np.asarray(session.run(view_of(pixels, view), ("embedding",))["embedding"], dtype=np.float32)
 
     def _read(self, view: View) -> dict[str, NDArray[np.float32]]:
         known: dict[str, NDArray[np.float32]] = {}

@@ -15,7 +15,7 @@ from models.data.limits import NO_LIMITS
 from models.data.listing import file_name
 from models.data.split import TEST
 from models.errors import ArtifactChanged
-from models.learning.correction import without_offset
+from models.learning.correction import served_offset, without_offset
 from models.learning.evaluation_rows import Slice, probability_rows, slices_of
 from models.learning.metrics import confusion_counts, objective_value, reliability_bins, score_predictions
 from models.learning.multi_label_scorecard import make_multi_label_scorecard
@@ -55,7 +55,7 @@ def make_scorecard(evaluation: pa.Table, card: ModelCard, seed: int = 0) -> Scor
     if card.task == "multi_label":
         return make_multi_label_scorecard(evaluation, card, seed, WORST_MISTAKES)
     true_index, probabilities = evaluation_arrays(evaluation, card.classes)
-    raw = without_offset(probabilities, np.asarray(card.correction.log_offset))
+    raw = without_offset(probabilities, served_offset(card))
     return Scorecard(
         model_name=card.name,
         split=TEST,

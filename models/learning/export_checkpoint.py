@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from itertools import cycle, islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from models.data.split import TUNE
+from models.artifacts.records import ModelCard
+from models.data.decode import decode_rgb
+from models.data.limits import NO_LIMITS
+from models.data.odd_pictures import odd_picture
+from models.data.split import TRAIN, TUNE
 from models.learning.checkpoint import build_of, decode_checkpoint, rebuild_trunk
-from models.learning.embed import load_pixels
+from models.learning.embed import load_picture
 from models.learning.frozen import frozen_trunk
 from models.learning.lesson import sample_of
 from models.networks.registry import find_network
-from models.serving.export import PARITY_PICTURES, attach_head, check_parity, served_layers, trunk_onnx
+from models.serving.export import attach_head, served_layers, trunk_onnx
+from models.serving.parity import PARITY_PICTURES, check_parity
 
 
 def export_checkpoint(data: bytes, folder: Path, split: pa.Table, features_dir: Path) -> bytes:
-    """ONNX bytes that answer as the checkpoint does, on up to 64 pictures of the tune split.
+    """ONNX bytes that answer as the checkpoint does, on 64 real pictures in odd sizes, modes and formats.
 
     Raises:
         ExportMismatch: they do not.
@@ -28,11 +36,19 @@ def export_checkpoint(data: bytes, folder: Path, split: pa.Table, features_dir: 
     else:
         trunk_bytes = frozen_trunk(find_network(card.network), build, features_dir)
     onnx_bytes = attach_head(trunk_bytes, checkpoint.layers, card)
-    sample = sample_of(folder, split, TUNE, card.classes)
-    first = sample._replace(paths=sample.paths[:PARITY_PICTURES], image_ids=sample.image_ids[:PARITY_PICTURES])
-    pictures = [
-        load_pixels(path, image_id, card.preprocess)
-        for path, image_id in zip(first.paths, first.image_ids, strict=True)
-    ]
+    pictures = pixels_of(odd_files(folder, split, card, PARITY_PICTURES), card)
     check_parity(onnx_bytes, trunk, served_layers(checkpoint.layers, card), pictures)
     return onnx_bytes
+
+
+def odd_files(folder: Path, split: pa.Table, card: ModelCard, count: int) -> list[bytes]:
+    """Files made of real pictures, of tune first and of train where those are too few, each of another kind."""
+    samples = [sample_of(folder, split, name, card.classes) for name in (TUNE, TRAIN)]
+    known = [pair for sample in samples for pair in zip(sample.paths, sample.image_ids, strict=True)]
+    chosen = islice(cycle(known[:count]), count)
+    return [odd_picture(load_picture(path, image_id).rgb, k) for k, (path, image_id) in enumerate(chosen)]
+
+
+def pixels_of(files: list[bytes], card: ModelCard) -> NDArray[np.uint8]:
+    """(N, height_px, width_px, 3) uint8 of files as the model's contract reads them."""
+    return np.stack([card.preprocess.apply(decode_rgb(data, NO_LIMITS.max_pixels)[0]) for data in files])

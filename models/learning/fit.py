@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.artifacts.records import Correction, EpochRecord, ModelCard, SearchTrial
 from models.errors import SettingsError
+from models.learning.calibrate import fit_calibration
 from models.learning.checkpoint import Checkpoint, trunk_tensors
 from models.learning.choose import Choice, choose_learner
 from models.learning.correction import log_offset
@@ -169,6 +170,7 @@ def _card(case: Case, subject: Subject, choice: Choice, trials: tuple[SearchTria
     # A head that was fitted once more has seen other shares.
     is_adjusted = chosen.trial.correction == "logit_adjustment"
     offset = log_offset(fitted.prior, chosen.trial.correction_strength) if is_adjusted else chosen.offset
+    tune_logits = head_logits(chosen.head.tune_features, chosen.layers) + chosen.offset
     return ModelCard(
         name=subject.name,
         task=lesson.task,
@@ -187,6 +189,7 @@ def _card(case: Case, subject: Subject, choice: Choice, trials: tuple[SearchTria
             log_offset=tuple(map(float, offset)),
             trials=chosen.trials,
         ),
+        calibration=fit_calibration(tune_logits, lesson.tune.targets, lesson.task),
         epochs=fitted.epochs,
         notes=fitted.notes,
         search=trials,
@@ -198,6 +201,7 @@ def _card(case: Case, subject: Subject, choice: Choice, trials: tuple[SearchTria
         train_rows=len(lesson.train.paths),
         tune_rows=len(lesson.tune.paths),
         data_sha256=subject.data_sha256,
+        training_sha256=hashlib.sha256(lesson.settings.model_dump_json().encode()).hexdigest(),
         weights_source=network.weights.source if network.weights else "trained from scratch",
         weights_licence=network.weights.licence if network.weights else "the owner's",
         weights_digest=network.weights.digest if network.weights else "",

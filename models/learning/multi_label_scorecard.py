@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.artifacts.records import Mistake, ModelCard, Scorecard, SliceScore
 from models.data.split import NO_CLASS, TEST
-from models.learning.correction import without_offset_of
+from models.learning.correction import served_offset, without_offset_of
 from models.learning.evaluation_rows import Slice, label_arrays, slices_of
 from models.learning.multi_label_metrics import (
     given_labels,
@@ -26,7 +26,7 @@ Flags = NDArray[np.bool_]
 def make_multi_label_scorecard(evaluation: pa.Table, card: ModelCard, seed: int, mistake_count: int) -> Scorecard:
     """All numbers of a model on the rows of `evaluation`, with its thresholds and at 0.5 of what it learned."""
     targets, probabilities = label_arrays(evaluation, card.classes)
-    raw = without_offset_of(card.task, probabilities, np.asarray(card.correction.log_offset))
+    raw = without_offset_of(card.task, probabilities, served_offset(card))
     predicted = given_labels(probabilities)
     return Scorecard(
         model_name=card.name,

@@ -11,13 +11,33 @@ import pyarrow as pa
 
 from models.artifacts.durable import storage_errors, write_durably
 from models.artifacts.records import ModelCard, Scorecard
-from models.artifacts.tables import EVALUATION, decode_table, encode_table
+from models.artifacts.tables import EVALUATION, GOLDEN, decode_table, encode_table
 from models.errors import ArtifactChanged, ArtifactMissing
+from models.serving.lint import lint_model
+from models.serving.signature import SIGNATURE_FILE, UNSIGNED, SignatureSettings, check_signature
 
 MODEL_FILE, CARD_FILE, SCORECARD_FILE = "model.onnx", "card.json", "scorecard.json"
-BASELINE_FILE, MANIFEST_FILE = "baseline.parquet", "manifest.json"
+BASELINE_FILE, GOLDEN_FILE, PAGE_FILE, MANIFEST_FILE = "baseline.parquet", "golden.parquet", "card.md", "manifest.json"
 BUNDLE_NAME_LENGTH = 20
-BUNDLE_FILES = (MODEL_FILE, CARD_FILE, SCORECARD_FILE, BASELINE_FILE)
+_MANIFEST_LIMIT_BYTES = 1 << 20
+
+
+class BundleParts(NamedTuple):
+    """What a bundle is made of.
+
+    Attributes:
+        onnx_bytes: the model that is served; its card says which variant it is.
+        float_bytes: the model as it was exported; the same where nothing earned its place.
+        baseline: table EVALUATION of the test split, against which drift is measured.
+        golden: table GOLDEN, answered by the served model.
+    """
+
+    onnx_bytes: bytes
+    float_bytes: bytes
+    card: ModelCard
+    scorecard: Scorecard
+    baseline: pa.Table
+    golden: pa.Table
 
 
 class Bundle(NamedTuple):
@@ -25,7 +45,10 @@ class Bundle(NamedTuple):
 
     Attributes:
         sha256: digest of its manifest, which holds the digests of all its files.
+        onnx_bytes: the model that is served.
         baseline: table EVALUATION of the test split, against which drift is measured.
+        golden: table GOLDEN of pictures that the model has to answer as it did where it was made.
+        signed_by: fingerprint of the trusted key that signed it; None where that was not asked or not to be told.
     """
 
     folder: Path
@@ -34,17 +57,31 @@ class Bundle(NamedTuple):
     card: ModelCard
     scorecard: Scorecard
     baseline: pa.Table
+    golden: pa.Table
+    signed_by: str | None = None
 
 
-def write_bundle(
-    folder: Path, onnx_bytes: bytes, card: ModelCard, scorecard: Scorecard, baseline: pa.Table
-) -> tuple[Path, str]:
-    """The bundle's folder below `folder`, named by its digest, and the digest; equal content, equal folder."""
+def served_file(card: ModelCard) -> str:
+    """Name of the file with the model that is served."""
+    return MODEL_FILE if card.variant == "float" else f"model.{card.variant}.onnx"
+
+
+def write_bundle(folder: Path, parts: BundleParts, page: str) -> tuple[Path, str]:
+    """The bundle's folder below `folder`, named by its digest, and the digest; equal content, equal folder.
+
+    Args:
+        folder: where the model's bundles lie.
+        parts: what it is made of.
+        page: the card for people, as Markdown.
+    """
     files = {
-        MODEL_FILE: onnx_bytes,
-        CARD_FILE: card.model_dump_json(indent=1).encode(),
-        SCORECARD_FILE: scorecard.model_dump_json(indent=1).encode(),
-        BASELINE_FILE: encode_table(baseline),
+        MODEL_FILE: parts.float_bytes,
+        served_file(parts.card): parts.onnx_bytes,
+        CARD_FILE: parts.card.model_dump_json(indent=1).encode(),
+        SCORECARD_FILE: parts.scorecard.model_dump_json(indent=1).encode(),
+        BASELINE_FILE: encode_table(parts.baseline),
+        GOLDEN_FILE: encode_table(parts.golden),
+        PAGE_FILE: page.encode(),
     }
     manifest = {name: {"sha256": _digest(data), "size_bytes": len(data)} for name, data in files.items()}
     text = json.dumps(manifest, indent=1, sort_keys=True).encode()
@@ -57,40 +94,70 @@ def write_bundle(
     return target, digest
 
 
-def read_bundle(folder: Path) -> Bundle:
-    """The bundle in `folder`, every byte checked against its manifest.
+def read_bundle(folder: Path, signature: SignatureSettings = UNSIGNED) -> Bundle:
+    """The bundle in `folder`, every byte checked against its manifest, its model safe to load.
+
+    What is checked is what is given back: no file is read twice.
 
     Raises:
         ArtifactMissing: the folder or one of its files is gone.
         ArtifactChanged: a file is not the one in the manifest, is a link, or was added.
+        SignatureRefused: its signature is not one that the settings accept.
+        UnsafeModel: a model holds what could harm this machine.
     """
     if not (folder / MANIFEST_FILE).is_file():
         raise ArtifactMissing(f"no bundle at {folder}", "a folder with manifest.json", "Check the path or train anew.")
     with storage_errors(folder, "read"):
-        text = (folder / MANIFEST_FILE).read_bytes()
-        present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-        manifest = json.loads(text)
-        odd = present.symmetric_difference({*BUNDLE_FILES, MANIFEST_FILE})
-        if odd or set(manifest) != set(BUNDLE_FILES):
-            raise _changed(folder, f"files {', '.join(sorted(odd)) or 'of its manifest'} missing or added")
-        data = {name: _read_checked(folder / name, manifest[name]["sha256"]) for name in BUNDLE_FILES}
+        text = _read_plain(folder / MANIFEST_FILE, _MANIFEST_LIMIT_BYTES)
+        signed_by = check_signature(folder, text, signature)
+        data = _read_files(folder, _entries(folder, text))
+    card = ModelCard.model_validate_json(data[CARD_FILE])
+    if served_file(card) not in data:
+        raise _changed(folder, f"{served_file(card)} missing")
+    lint_model(data[served_file(card)])
     return Bundle(
         folder=folder,
         sha256=_digest(text),
-        onnx_bytes=data[MODEL_FILE],
-        card=ModelCard.model_validate_json(data[CARD_FILE]),
+        onnx_bytes=data[served_file(card)],
+        card=card,
         scorecard=Scorecard.model_validate_json(data[SCORECARD_FILE]),
         baseline=decode_table(data[BASELINE_FILE], EVALUATION),
+        golden=decode_table(data[GOLDEN_FILE], GOLDEN),
+        signed_by=signed_by,
     )
 
 
-def _read_checked(path: Path, sha256: str) -> bytes:
+def _entries(folder: Path, manifest: bytes) -> dict[str, str]:
+    """Digest by name of file, for exactly the files that are there."""
+    try:
+        entries = {name: str(entry["sha256"]) for name, entry in json.loads(manifest).items()}
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise _changed(folder, f"its manifest does not read ({error})") from error
+    needed = {MODEL_FILE, CARD_FILE, SCORECARD_FILE, BASELINE_FILE, GOLDEN_FILE, PAGE_FILE}
+    # Written by hand, a name could lead out of the folder.
+    present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    odd = present.symmetric_difference({*entries, MANIFEST_FILE}) - {SIGNATURE_FILE} | (needed - set(entries))
+    if odd:
+        raise _changed(folder, f"files {', '.join(sorted(odd))} missing or added")
+    return entries
+
+
+def _read_files(folder: Path, entries: dict[str, str]) -> dict[str, bytes]:
+    data = {}
+    for name, sha256 in entries.items():
+        data[name] = _read_plain(folder / name)
+        if _digest(data[name]) != sha256:
+            raise _changed(folder, f"{name} has other bytes than its manifest says")
+    return data
+
+
+def _read_plain(path: Path, limit_bytes: int = 1 << 31) -> bytes:
+    """The bytes of a regular file; hard links, as some backups make them, do no harm: these bytes are the ones used."""
     if path.is_symlink():
         raise _changed(path.parent, f"{path.name} is a link")
-    data = path.read_bytes()
-    if _digest(data) != sha256:
-        raise _changed(path.parent, f"{path.name} has other bytes than its manifest says")
-    return data
+    if not path.is_file() or path.stat().st_size > limit_bytes:
+        raise _changed(path.parent, f"{path.name} is missing, no file, or larger than {limit_bytes} bytes")
+    return path.read_bytes()
 
 
 def _changed(folder: Path, what: str) -> ArtifactChanged:

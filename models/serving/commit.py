@@ -27,6 +27,7 @@ from models.artifacts.durable import (
 from models.artifacts.tables import PREDICTIONS, decode_table, encode_table
 from models.data.listing import LISTING
 from models.errors import ArtifactChanged
+from models.serving.session import Provider
 
 
 class _Frozen(BaseModel):
@@ -66,6 +67,7 @@ class Commit(_Frozen):
     parts: tuple[Part, ...]
     elapsed_s: float
     images_per_s: float
+    provider: Provider = "cpu"
 
 
 class OutputStore:

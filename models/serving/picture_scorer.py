@@ -15,7 +15,7 @@ from models.data.decode import FileTimes, read_picture
 from models.data.limits import DecodeLimits
 from models.errors import UnreadableImage
 from models.learning.multi_label_metrics import given_labels
-from models.serving.session import ImageSession
+from models.serving.session import CPU, ImageSession, SessionSettings
 
 CARD_KEY = "sortline.card"
 _log = logging.getLogger(__name__)
@@ -41,9 +41,10 @@ class Scored(NamedTuple):
 class PictureScorer:
     """From a path to probabilities; evaluation and scoring both go through it."""
 
-    def __init__(self, onnx_bytes: bytes, limits: DecodeLimits) -> None:
-        self._session = ImageSession(onnx_bytes)
+    def __init__(self, onnx_bytes: bytes, limits: DecodeLimits, session: SessionSettings = CPU) -> None:
+        self._session = ImageSession(onnx_bytes, session)
         self._limits = limits
+        self.provider = self._session.provider
         self.card = ModelCard.model_validate_json(self._session.metadata[CARD_KEY])
 
     def score(self, path: str | Path, expected: FileTimes | None = None) -> Scored:
@@ -56,7 +57,7 @@ class PictureScorer:
         try:
             picture = read_picture(path, self._limits, expected)
             pixels = self.card.preprocess.apply(picture.rgb)
-            probabilities = np.asarray(self._session.run(pixels)["probabilities"], dtype=np.float32)
+            probabilities = self.probabilities(pixels)
         except UnreadableImage as error:
             return Scored.failed(error.status, error.reason)
         except MemoryError:
@@ -68,6 +69,10 @@ class PictureScorer:
         return Scored(
             "ok", None, picture.sha256, picture.size_bytes, picture.brightness, picture.contrast, probabilities
         )
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(K,) of one picture, (height_px, width_px, 3) uint8 as the contract makes it."""
+        return np.asarray(self._session.run(pixels, ("probabilities",))["probabilities"], dtype=np.float32)
 
 
 def top_classes(

@@ -14,6 +14,7 @@ from models.artifacts.records import RegistryEvent
 from models.artifacts.workspace import Workspace
 from models.errors import ArtifactChanged, SettingsError
 from models.serving.bundle import BUNDLE_NAME_LENGTH, Bundle, read_bundle
+from models.serving.signature import UNSIGNED, SignatureSettings
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -55,12 +56,40 @@ class Registry:
         path = self._workspace.model_dir(check_name(name)) / "champion.json"
         return Champion.model_validate_json(path.read_bytes()) if path.exists() else None
 
-    def open_champion(self, name: str) -> Bundle:
+    def open_champion(self, name: str, signature: SignatureSettings = UNSIGNED) -> Bundle:
         """The champion's bundle, checked.
 
         Raises:
             SettingsError: the model has no champion.
+            SignatureRefused: its signature is not one that the settings accept.
         """
+        return self.open_bundle(name, self._require_champion(name).bundle_sha256, signature)
+
+    def champion_folder(self, name: str) -> Path:
+        """Where the champion's bundle lies; nothing in it is read.
+
+        Raises:
+            SettingsError: the model has no champion.
+        """
+        return self._bundle_folder(name, self._require_champion(name).bundle_sha256)
+
+    def open_bundle(self, name: str, sha256: str, signature: SignatureSettings = UNSIGNED) -> Bundle:
+        """The bundle with that digest, checked.
+
+        Raises:
+            ArtifactChanged: its folder holds another one.
+        """
+        bundle = read_bundle(self._bundle_folder(name, sha256), signature)
+        if bundle.sha256 != sha256:
+            raise ArtifactChanged(
+                f"bundle {bundle.folder} has digest {bundle.sha256[:12]}", sha256[:12], "Train anew or restore it."
+            )
+        return bundle
+
+    def _bundle_folder(self, name: str, sha256: str) -> Path:
+        return self.bundles_dir(name) / sha256[:BUNDLE_NAME_LENGTH]
+
+    def _require_champion(self, name: str) -> Champion:
         champion = self.champion(name)
         if champion is None:
             known = ", ".join(self.names()) or "none"
@@ -69,20 +98,7 @@ class Registry:
                 f"a trained model (known: {known})",
                 "Run `sortline train` first.",
             )
-        return self.open_bundle(name, champion.bundle_sha256)
-
-    def open_bundle(self, name: str, sha256: str) -> Bundle:
-        """The bundle with that digest, checked.
-
-        Raises:
-            ArtifactChanged: its folder holds another one.
-        """
-        bundle = read_bundle(self.bundles_dir(name) / sha256[:BUNDLE_NAME_LENGTH])
-        if bundle.sha256 != sha256:
-            raise ArtifactChanged(
-                f"bundle {bundle.folder} has digest {bundle.sha256[:12]}", sha256[:12], "Train anew or restore it."
-            )
-        return bundle
+        return champion
 
     def promote(self, name: str, bundle: Bundle, at: datetime, reason: str) -> Champion:
         """The pointer after `bundle` became champion; the champion itself again changes nothing."""

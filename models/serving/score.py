@@ -25,7 +25,10 @@ from models.errors import ContractBroken, SettingsError
 from models.parallel import OnProgress, map_in_threads, no_progress, shifted, usable_cores
 from models.serving.bundle import Bundle
 from models.serving.commit import Commit, OutputStore, Plan
+from models.serving.golden import check_golden
 from models.serving.picture_scorer import PictureScorer, Scored, prediction_row
+from models.serving.session import Provider, SessionSettings
+from models.serving.signature import SignatureSettings
 from models.settings import Settings
 
 Clock = Callable[[], datetime]
@@ -44,6 +47,10 @@ class ScoringSettings(Settings):
         title="Shard",
     )
     threads: int = Field(default=0, ge=0, le=256, description="0: all cores this process may use.", title="Threads")
+    session: SessionSettings = Field(default=SessionSettings(), title="Session", description="What runs the model.")
+    signature: SignatureSettings = Field(
+        default=SignatureSettings(), title="Signature", description="Whose bundles are believed."
+    )
     top_k: int = Field(default=3, ge=1, le=100, description="Classes kept a row, best first.", title="Top k")
 
 
@@ -141,7 +148,9 @@ class _Run:
     def execute(self, plan: Plan, on_progress: OnProgress) -> int:
         """Scores the shards that are not there yet, commits the plan, and gives the rows scored."""
         started = time.monotonic()
-        scorer = PictureScorer(self.bundle.onnx_bytes, self.settings.limits)
+        scorer = PictureScorer(self.bundle.onnx_bytes, self.settings.limits, self.settings.session)
+        # Another decoder, instruction set or provider must not sort otherwise than what was judged.
+        check_golden(self.bundle.golden, scorer)
         inputs = self.store.inputs(plan.plan_id).to_pylist()
         scored, paths = 0, []
         for shard, start in enumerate(range(0, len(inputs), plan.shard_rows)):
@@ -153,7 +162,7 @@ class _Run:
                 scored += len(rows)
             on_progress(start + len(rows), len(inputs))
             paths.append(path)
-        self._commit(plan, paths, time.monotonic() - started, scored)
+        self._commit(plan, paths, time.monotonic() - started, scored, scorer.provider)
         return scored
 
     def summary(self, rows_scored: int) -> ScoreSummary:
@@ -174,6 +183,7 @@ class _Run:
             labels=dict(sorted(Counter(label for row in present for label in _predicted(row)).items())),
             elapsed_s=last.elapsed_s if last else 0.0,
             images_per_s=last.images_per_s if last else 0.0,
+            provider=last.provider if last else self.settings.session.provider,
         )
 
     def _done(self) -> set[tuple[object, ...]]:
@@ -229,7 +239,7 @@ class _Run:
                 "Run sortline doctor.",
             )
 
-    def _commit(self, plan: Plan, paths: list[Path], elapsed_s: float, scored: int) -> None:
+    def _commit(self, plan: Plan, paths: list[Path], elapsed_s: float, scored: int, provider: Provider) -> None:
         parts = tuple(self.store.part(path) for path in paths)
         rows = sum(part.rows for part in parts)
         if rows != plan.rows:
@@ -251,6 +261,7 @@ class _Run:
                 parts=parts,
                 elapsed_s=elapsed_s,
                 images_per_s=scored / elapsed_s if elapsed_s else 0.0,
+                provider=provider,
             )
         )
         self.plan_ids.append(plan.plan_id)

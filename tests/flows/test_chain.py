@@ -20,6 +20,7 @@ from models.artifacts.records import DriftReport, Scorecard, ScoreSummary, Verdi
 from models.artifacts.ref import open_checked, read_record
 from models.artifacts.tables import SPLIT, decode_table
 from models.artifacts.workspace import Workspace
+from models.compression.settings import CompressionSettings
 from models.errors import GateFailed
 from models.serving.commit import OutputStore
 from models.serving.registry import Registry
@@ -36,6 +37,8 @@ CACHED_TASKS = {
     "plan-resampling",
     "fit-classifier",
     "export-model",
+    "compress-model",
+    "choose-golden",
     "evaluate-model",
     "make-scorecard",
 }
@@ -53,6 +56,9 @@ UNCACHED_TASKS = {
 TASKS_OF_A_RUN = len(CACHED_TASKS) + len(UNCACHED_TASKS) + 1
 
 
+NONE = CompressionSettings(int8=False)
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace.open(tmp_path / "workspace")
@@ -60,7 +66,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def _train(folder: Path, workspace: Workspace, **settings: object) -> State[RunRefs]:
     state: State[RunRefs] = train_classifier(
-        folder, "shapes", workspace.root, training=FAST, return_state=True, **settings
+        folder, "shapes", workspace.root, training=FAST, compression=NONE, return_state=True, **settings
     )
     return state
 

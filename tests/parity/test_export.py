@@ -17,7 +17,8 @@ from models.data.preprocess import Preprocess
 from models.errors import ExportMismatch
 from models.networks.registry import Build, UprightTrunk, find_network
 from models.serving.bundle import Bundle
-from models.serving.export import check_parity, trunk_onnx
+from models.serving.export import trunk_onnx
+from models.serving.parity import check_parity
 from models.serving.picture_scorer import PictureScorer
 from models.serving.session import ImageSession
 from tests.pictures import draw
@@ -60,14 +61,15 @@ def test_model_file_carries_its_contract(champion: Bundle) -> None:
     assert preprocess.digest == props["sortline.preprocess_sha256"]
     assert json.loads(props["sortline.classes"]) == list(champion.card.classes)
     assert json.loads(props["sortline.card"])["name"] == "shapes"
-    assert [output.name for output in model.graph.output] == ["probabilities", "embedding"]
+    names = ["probabilities", "embedding", "top_scores", "top_classes", "abstention"]
+    assert [output.name for output in model.graph.output] == names
 
 
 def test_probabilities_of_a_block_equal_those_of_each_picture_alone(champion: Bundle) -> None:
     rng = np.random.default_rng(0)
     preprocess = champion.card.preprocess
     pictures = [preprocess.apply(draw("round", rng)) for _ in range(7)]
-    (block, _) = ort.InferenceSession(champion.onnx_bytes).run(None, {"image": np.stack(pictures)})
+    (block,) = ort.InferenceSession(champion.onnx_bytes).run(["probabilities"], {"image": np.stack(pictures)})
     alone = [ImageSession(champion.onnx_bytes).run(p)["probabilities"] for p in pictures]
     assert np.stack(alone) == pytest.approx(block, abs=1e-5)
     assert block.sum(1) == pytest.approx(1)
@@ -76,8 +78,8 @@ def test_probabilities_of_a_block_equal_those_of_each_picture_alone(champion: Bu
 def test_model_that_answers_otherwise_is_not_exported(champion: Bundle) -> None:
     trunk = find_network("convnet").build(Build(1, 64))
     layers = [(np.ones((3, 192), dtype=np.float32), np.zeros(3, dtype=np.float32))]
-    pictures = [champion.card.preprocess.apply(draw("side", np.random.default_rng(0)))]
-    with pytest.raises(ExportMismatch, match="exported probabilities differ by up to"):
+    pictures = np.stack([champion.card.preprocess.apply(draw("side", np.random.default_rng(0)))])
+    with pytest.raises(ExportMismatch, match="in batches of 1, exported probabilities differ by up to"):
         check_parity(champion.onnx_bytes, trunk, layers, pictures)
 
 

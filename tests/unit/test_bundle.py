@@ -7,12 +7,14 @@ import pytest
 
 from models.artifacts.workspace import Workspace
 from models.errors import ArtifactChanged, ArtifactMissing, SettingsError
-from models.serving.bundle import BUNDLE_FILES, Bundle, read_bundle, write_bundle
+from models.serving.bundle import Bundle, BundleParts, read_bundle, write_bundle
 from models.serving.registry import Registry
 from tests.conftest import MODEL, NOW
 
+FILES = ("model.onnx", "card.json", "card.md", "scorecard.json", "baseline.parquet", "golden.parquet")
 
-@pytest.mark.parametrize("name", BUNDLE_FILES)
+
+@pytest.mark.parametrize("name", FILES)
 def test_any_altered_file_refuses(champion: Bundle, tmp_path: Path, name: str) -> None:
     copy = shutil.copytree(champion.folder, tmp_path / "copy")
     (copy / name).write_bytes((copy / name).read_bytes() + b" ")
@@ -59,7 +61,10 @@ def test_bundle_that_is_not_the_champions_refuses(champion: Bundle, tmp_path: Pa
     registry.promote(MODEL, read_bundle(folder), NOW, "good \u2028 reason")
     assert registry.history(MODEL)[0].reason == "good \u2028 reason"
     numbers = champion.scorecard.model_copy(update={"split": "other"})
-    other, _ = write_bundle(tmp_path, champion.onnx_bytes, champion.card, numbers, champion.baseline)
+    parts = BundleParts(
+        champion.onnx_bytes, champion.onnx_bytes, champion.card, numbers, champion.baseline, champion.golden
+    )
+    other, _ = write_bundle(tmp_path, parts, "# Other")
     shutil.rmtree(folder)
     shutil.copytree(other, folder)
     with pytest.raises(ArtifactChanged, match="has digest"):

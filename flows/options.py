@@ -1,0 +1,19 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WorkspaceOption = Annotated[
+    Path, typer.Option("--workspace", envvar="SORTLINE_WORKSPACE", help="Folder that holds all that Sortline writes.")
+]
+NameOption = Annotated[str, typer.Option("--name", help="Name of the model: a-z, 0-9 and dashes.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="GROUP.KEY=VALUE, repeatable; see `sortline settings`.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object last.")]
+FolderArgument = Annotated[Path, typer.Argument(help="Folder of pictures.", show_default=False)]
+DEFAULT_WORKSPACE = Path("workspace")

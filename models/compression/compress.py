@@ -1,0 +1,210 @@
+"""Tries smaller models in the place of the exported one; the fastest that keeps the budget is served."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+
+from models.artifacts.records import Candidate, ModelCard, Variant
+from models.compression.float16 import half_precision
+from models.compression.quantise import IntegerMaker
+from models.compression.refit_head import refit_head
+from models.compression.settings import CompressionSettings
+from models.learning.metrics import confusion_counts, objective_value
+from models.learning.multi_label_metrics import given_labels, multi_label_objective
+from models.parallel import map_in_threads
+from models.serving.export import metadata_of
+from models.serving.picture_scorer import card_of
+from models.serving.session import ImageSession
+
+# The first layers see the least of each picture and spoil the most behind them.
+_FLOAT_CONVOLUTIONS = (0, 1, 4, 8)
+_ROUNDS, _ROUND_S = 7, 0.25
+Pixels = NDArray[np.uint8]
+
+
+class Pictures(NamedTuple):
+    """What candidates are made and judged with.
+
+    Attributes:
+        train: (N, H, W, 3) uint8, in random order.
+        tune: (M, H, W, 3) uint8.
+        targets: (M, K) of tune, 1 where a class applies.
+    """
+
+    train: Pixels
+    tune: Pixels
+    targets: NDArray[np.float32]
+
+
+class Attempt(NamedTuple):
+    """A model to be judged, and the pictures of tune as its contract makes them."""
+
+    variant: Variant
+    detail: str
+    onnx_bytes: bytes
+    tune: Pixels
+
+
+class Answers(NamedTuple):
+    """(N, K) probabilities and (N, D) embeddings."""
+
+    probabilities: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
+
+
+def compress(
+    onnx_bytes: bytes, pictures: Pictures, settings: CompressionSettings, more: Iterable[Attempt] = ()
+) -> bytes:
+    """ONNX bytes of the model to serve: the fastest within the budget, or the exported one; its card says why.
+
+    Args:
+        onnx_bytes: the exported model.
+        pictures: what candidates are made and judged with.
+        settings: what is tried, and the budget.
+        more: attempts that others make, such as students; they are asked for one by one.
+    """
+    judge = _Judge(onnx_bytes, pictures, settings)
+    passed: list[tuple[Candidate, bytes]] = []
+    refused: list[Candidate] = []
+    done: set[Variant] = set()
+    for attempt in _attempts(judge, more):
+        # Later attempts of a variant are slower ones, made for when the faster cost too much.
+        if attempt.variant in done:
+            continue
+        candidate = judge.judged(attempt)
+        is_good = candidate.reason == ""
+        passed += [(candidate, attempt.onnx_bytes)] if is_good else []
+        refused += [] if is_good else [candidate]
+        done |= {attempt.variant} if is_good or candidate.speedup is not None else set()
+    return _served(onnx_bytes, passed, refused)
+
+
+class _Judge:
+    """Compares candidates with the exported model."""
+
+    def __init__(self, onnx_bytes: bytes, pictures: Pictures, settings: CompressionSettings) -> None:
+        self.onnx_bytes, self.pictures, self.settings = onnx_bytes, pictures, settings
+        self.card = card_of(onnx_bytes)
+        self.session = ImageSession(onnx_bytes)
+        self.answers = answers_of(self.session, pictures.tune)
+
+    def judged(self, attempt: Attempt) -> Candidate:
+        """What became of an attempt; `reason` is empty where it may be served."""
+        session = ImageSession(attempt.onnx_bytes)
+        found = answers_of(session, attempt.tune)
+        candidate = Candidate(
+            variant=attempt.variant,
+            detail=attempt.detail,
+            is_served=False,
+            agreement=float(self._kept(found).mean()),
+            objective=self._objective(found),
+            drop=self._objective(self.answers) - self._objective(found),
+            size_bytes=len(attempt.onnx_bytes),
+            reason="",
+        )
+        reason = self._over_budget(candidate)
+        if reason:
+            return candidate.model_copy(update={"reason": reason})
+        speedup = speed_ratio(self.session, self.pictures.tune[0], session, attempt.tune[0])
+        slow = f"{speedup:.2f} times as fast here, below {self.settings.min_speedup:.2f}"
+        return candidate.model_copy(
+            update={"speedup": speedup, "reason": slow if speedup < self.settings.min_speedup else ""}
+        )
+
+    def _over_budget(self, candidate: Candidate) -> str:
+        limits, agreement, drop = self.settings, candidate.agreement or 0.0, candidate.drop or 0.0
+        if agreement < limits.min_agreement:
+            return f"keeps {agreement:.3f} of the answers on tune, below {limits.min_agreement:.3f}"
+        # Not `drop > limit`, so that NaN does not pass.
+        if not drop <= limits.max_drop:
+            return f"loses {drop:.3f} of {self.card.correction.objective_name} on tune, above {limits.max_drop:.3f}"
+        return ""
+
+    def _kept(self, found: Answers) -> NDArray[np.bool_]:
+        if self.card.task == "multi_label":
+            return np.asarray((given_labels(found.probabilities) == given_labels(self.answers.probabilities)).all(1))
+        return np.asarray(found.probabilities.argmax(1) == self.answers.probabilities.argmax(1))
+
+    def _objective(self, answers: Answers) -> float:
+        name, targets = self.card.correction.objective_name, self.pictures.targets
+        if self.card.task == "multi_label":
+            return multi_label_objective(targets > 0, given_labels(answers.probabilities), name)
+        true, predicted = targets.argmax(1), answers.probabilities.argmax(1)
+        return float(objective_value(confusion_counts(true, predicted, targets.shape[1]), name))
+
+
+def answers_of(session: ImageSession, pixels: Pixels) -> Answers:
+    """What a model says of pictures, one a call, as they are served."""
+    names = ("probabilities", "embedding")
+    found = list(map_in_threads(lambda picture: session.run(picture, names), pixels))
+    return Answers(*(np.stack([row[name] for row in found]) for name in names))
+
+
+def speed_ratio(before: ImageSession, pixels: Pixels, after: ImageSession, other_pixels: Pixels) -> float:
+    """How many times as many pictures a second `after` answers, as the median of rounds that take turns."""
+    calls = max(int(_ROUND_S / _seconds(before, pixels, 3)), 1)
+    return statistics.median(
+        _seconds(before, pixels, calls) / _seconds(after, other_pixels, calls) for _ in range(_ROUNDS)
+    )
+
+
+def _seconds(session: ImageSession, pixels: Pixels, calls: int) -> float:
+    started = time.perf_counter()
+    for _ in range(calls):
+        session.run(pixels, ("probabilities",))
+    return (time.perf_counter() - started) / calls
+
+
+def _attempts(judge: _Judge, more: Iterable[Attempt]) -> Iterator[Attempt]:
+    settings, tune = judge.settings, judge.pictures.tune
+    if settings.int8:
+        yield from _integer_attempts(judge)
+    if settings.float16:
+        yield Attempt("float16", "", half_precision(judge.onnx_bytes), tune)
+    yield from more
+
+
+def _integer_attempts(judge: _Judge) -> Iterator[Attempt]:
+    train = judge.pictures.train
+    maker = IntegerMaker(judge.onnx_bytes, train[: judge.settings.calibration_rows])
+    wanted = answers_of(judge.session, train).embeddings
+    for count in _FLOAT_CONVOLUTIONS:
+        if count < maker.convolution_count:
+            made = maker.make(count)
+            refitted = refit_head(made, wanted, answers_of(ImageSession(made), train).embeddings)
+            detail = f"all but the first {count} of {maker.convolution_count} convolutions" if count else ""
+            yield Attempt("int8", detail, refitted, judge.pictures.tune)
+
+
+def _served(onnx_bytes: bytes, passed: list[tuple[Candidate, bytes]], refused: list[Candidate]) -> bytes:
+    """The fastest that passed, or the exported model, with what became of all in its card."""
+    best, data = max(passed, key=lambda pair: pair[0].speedup or 0.0, default=(None, onnx_bytes))
+    card = card_of(data)
+    told = [
+        candidate.model_copy(
+            update={
+                "is_served": candidate is best,
+                "reason": "the fastest within the budget" if candidate is best else "another one is faster",
+            }
+        )
+        for candidate, _ in passed
+    ]
+    update = {"variant": best.variant if best else "float", "candidates": (*told, *refused)}
+    return with_card(data, card.model_copy(update=update))
+
+
+def with_card(onnx_bytes: bytes, card: ModelCard) -> bytes:
+    """The same graph with another card."""
+    model = onnx.load_from_string(onnx_bytes)
+    del model.metadata_props[:]
+    helper.set_model_props(model, metadata_of(card, model.opset_import[0].version))
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data

@@ -1,0 +1,68 @@
+"""From an exported model and the tables of its training to the model that is served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from models.compression.compress import Attempt, Pictures, compress
+from models.compression.settings import CompressionSettings
+from models.data.split import TRAIN, TUNE
+from models.learning.fit import Places
+from models.learning.lesson import sample_of
+from models.learning.pixel_store import PixelStore
+from models.learning.progress import NOBODY, Hooks
+from models.learning.training_settings import TrainingSettings
+from models.serving.picture_scorer import card_of
+
+_TRAIN_ROWS = 600
+
+
+class Trained(NamedTuple):
+    """What the exported model was trained with: the folder, its tables SPLIT and RESAMPLE_PLAN, and the settings."""
+
+    folder: Path
+    split: pa.Table
+    plan: pa.Table
+    training: TrainingSettings
+
+
+def compress_exported(
+    onnx_bytes: bytes, trained: Trained, settings: CompressionSettings, places: Places, hooks: Hooks = NOBODY
+) -> bytes:
+    """ONNX bytes of the model to serve, made with pictures of train and chosen on those of tune.
+
+    Args:
+        onnx_bytes: the exported model.
+        trained: what it was trained with.
+        settings: what is tried, and the budget.
+        places: where pixels and unfinished trainings are kept.
+        hooks: who is told of the training of a student.
+    """
+    if not settings.tries_any:
+        return onnx_bytes
+    students = _students(onnx_bytes, trained, settings, places, hooks)
+    return compress(onnx_bytes, _pictures(onnx_bytes, trained, places), settings, students)
+
+
+def _pictures(onnx_bytes: bytes, trained: Trained, places: Places) -> Pictures:
+    card = card_of(onnx_bytes)
+    store = PixelStore(places.features_dir / "pixels", card.preprocess)
+    train, tune = (sample_of(trained.folder, trained.split, name, card.classes) for name in (TRAIN, TUNE))
+    order = np.random.default_rng(0).permutation(len(train.paths))[:_TRAIN_ROWS].tolist()
+    seen = store.pixels([train.paths[k] for k in order], [train.image_ids[k] for k in order])
+    return Pictures(seen, store.pixels(tune.paths, tune.image_ids), tune.targets)
+
+
+def _students(
+    onnx_bytes: bytes, trained: Trained, settings: CompressionSettings, places: Places, hooks: Hooks
+) -> Iterator[Attempt]:
+    if not settings.student:
+        return
+    from models.compression.student import student_attempt  # noqa: PLC0415 - torch takes seconds to import
+
+    yield student_attempt(onnx_bytes, trained[:3], trained.training, settings, places, hooks)

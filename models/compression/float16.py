@@ -1,0 +1,13 @@
+"""Half precision, for machines with a GPU."""
+
+from __future__ import annotations
+
+import onnx
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+
+def half_precision(onnx_bytes: bytes) -> bytes:
+    """ONNX bytes that compute in half precision and answer in single precision."""
+    model = convert_float_to_float16(onnx.load_from_string(onnx_bytes), keep_io_types=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
