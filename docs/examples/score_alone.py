@@ -23,6 +23,7 @@ def upright_rgb(path):
 
 
 def main(model, paths):
+    """One line of JSON a picture."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
     contract, classes = json.loads(metadata["sortline.preprocess"]), json.loads(metadata["sortline.classes"])

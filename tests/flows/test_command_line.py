@@ -105,6 +105,28 @@ def test_models_and_doctor_answer(champion_workspace: Workspace, tmp_path: Path)
     assert {c["name"] for c in _json(doctor)["checks"]} >= {"decoder self-test", "disk", "cores"}
 
 
+def test_signed_bundle_is_believed_and_a_changed_one_is_not(champion_workspace: Workspace, tmp_path: Path) -> None:
+    workspace = Path(shutil.copytree(champion_workspace.root, tmp_path / "workspace"))
+    place = ("--workspace", str(workspace))
+    assert _sortline("models", "keygen", "key", cwd=tmp_path).returncode == 0
+    trust = ("--set", "signature.require=true", "--set", "signature.trusted_keys=key.pub")
+    unsigned = _sortline("models", "verify", MODEL, *place, *trust, "--json", cwd=tmp_path)
+    assert (unsigned.returncode, _json(unsigned)["good"]) == (1, False)
+    assert _sortline("models", "sign", MODEL, "key", *place, cwd=tmp_path).returncode == 0
+    signed = _sortline("models", "verify", MODEL, *place, *trust, "--json", cwd=tmp_path)
+    assert signed.returncode == 0, signed.stdout + signed.stderr
+    assert len(_json(signed)["checks"]) == 4
+    inbox = write_inbox(tmp_path / "inbox", 4, damaged=False)
+    needs = [part.replace("signature.", "scoring.signature.") for part in trust]
+    score = ("score", str(inbox), "--name", MODEL, "--out", str(tmp_path / "out"), *place, *needs)
+    assert _sortline(*score, cwd=tmp_path).returncode == 0
+    card = Path(_json(signed)["bundle"]) / "card.json"
+    card.write_bytes(card.read_bytes() + b" ")
+    changed = _sortline("models", "verify", MODEL, *place, *trust, "--json", cwd=tmp_path)
+    assert changed.returncode == 1
+    assert "card.json has other bytes" in _json(changed)["checks"][0]["found"]
+
+
 @pytest.fixture
 def places(tmp_path: Path, champion_workspace: Workspace) -> dict[str, Path]:
     """Folders and files that are used in a wrong way."""
@@ -140,6 +162,15 @@ WRONG_USE = [
     ("train {good} --name m --workspace {good}/w", 2, "lies inside the folder of pictures"),
     ("score {good} --name shapes --out {good}/out --workspace {workspace}", 2, "lies inside the folder of pictures"),
     ("models show unknown", 2, "model unknown has no champion"),
+    ("models verify unknown", 2, "model unknown has no champion"),
+    ("models sign shapes {file} --workspace {workspace}", 2, "Expected"),
+    ("models keygen {file}", 2, "file"),
+    ("score {good} --name shapes --out out --workspace {workspace} --set scoring.session.provider=cuda", 2, "cuda"),
+    (
+        "score {good} --name shapes --out out --workspace {workspace} --set scoring.signature.require=true",
+        74,
+        "Expected",
+    ),
     ("demo --set training.network=resnet --workspace {file}/w", 74, "could not be made"),
 ]
 
