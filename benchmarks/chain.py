@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from models.artifacts.records import Scorecard
 from models.artifacts.tables import encode_table
 from models.artifacts.workspace import Workspace
@@ -24,11 +26,13 @@ from models.serving.picture_scorer import card_of
 
 
 class Judged(NamedTuple):
-    """A trained model and its scorecard."""
+    """A trained model and its scorecard, with the tables SPLIT and RESAMPLE_PLAN that it learned from."""
 
     scorecard: Scorecard
     onnx_bytes: bytes
     checkpoint: Checkpoint
+    split: pa.Table
+    plan: pa.Table
 
 
 def train_and_judge(folder: Path, workspace: Workspace, settings: TrainingSettings) -> Judged:
@@ -40,4 +44,5 @@ def train_and_judge(folder: Path, workspace: Workspace, settings: TrainingSettin
     subject = Subject("benchmark", hashlib.sha256(encode_table(split)).hexdigest())
     checkpoint = learn(folder, split, plan, settings, subject, places)
     data = export_checkpoint(encode_checkpoint(checkpoint), folder, split, workspace.features_dir)
-    return Judged(make_scorecard(evaluate_split(folder, split, data), card_of(data)), data, checkpoint)
+    card = make_scorecard(evaluate_split(folder, split, data), card_of(data))
+    return Judged(card, data, checkpoint, split, plan)

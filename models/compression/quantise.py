@@ -51,7 +51,7 @@ class IntegerMaker:
             quantize_static(
                 corrected,
                 target,
-                _Reader(self._calibration),
+                PictureReader(self._calibration),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=_OPERATORS,
                 per_channel=True,
@@ -67,7 +67,7 @@ class IntegerMaker:
         return data
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
+class PictureReader(CalibrationDataReader):  # type: ignore[misc]
     """Pictures one by one, as they are served."""
 
     def __init__(self, pixels: Pixels) -> None:
