@@ -14,7 +14,8 @@ from onnx import helper
 
 from models.artifacts.records import Candidate, ModelCard, Variant
 from models.compression.float16 import half_precision
-from models.compression.quantise import IntegerMaker
+from models.compression.prune import pruned
+from models.compression.quantise import IntegerMaker, prepared
 from models.compression.refit_head import refit_head
 from models.compression.settings import CompressionSettings
 from models.learning.metrics import confusion_counts, objective_value
@@ -95,6 +96,7 @@ class _Judge:
         self.card = card_of(onnx_bytes)
         self.session = ImageSession(onnx_bytes)
         self.answers = answers_of(self.session, pictures.tune)
+        self.train_answers = answers_of(self.session, pictures.train)
 
     def judged(self, attempt: Attempt) -> Candidate:
         """What became of an attempt; `reason` is empty where it may be served."""
@@ -165,23 +167,39 @@ def _seconds(session: ImageSession, pixels: Pixels, calls: int) -> float:
 
 def _attempts(judge: _Judge, more: Iterable[Attempt]) -> Iterator[Attempt]:
     settings, tune = judge.settings, judge.pictures.tune
-    if settings.int8:
-        yield from _integer_attempts(judge)
+    graph = prepared(judge.onnx_bytes) if settings.int8 or settings.prune_share else None
+    if settings.int8 and graph is not None:
+        yield from _integer_attempts(judge, graph, "int8", "")
+    if settings.prune_share and graph is not None:
+        yield from _pruned_attempts(judge, graph)
     if settings.float16:
         yield Attempt("float16", "", half_precision(judge.onnx_bytes), tune)
     yield from more
 
 
-def _integer_attempts(judge: _Judge) -> Iterator[Attempt]:
-    train = judge.pictures.train
-    maker = IntegerMaker(judge.onnx_bytes, train[: judge.settings.calibration_rows])
-    wanted = answers_of(judge.session, train).embeddings
+def _integer_attempts(judge: _Judge, graph: onnx.ModelProto, variant: Variant, detail: str) -> Iterator[Attempt]:
+    maker = IntegerMaker(graph, judge.pictures.train[: judge.settings.calibration_rows])
     for count in _FLOAT_CONVOLUTIONS:
         if count < maker.convolution_count:
-            made = maker.make(count)
-            refitted = refit_head(made, wanted, answers_of(ImageSession(made), train).embeddings)
-            detail = f"all but the first {count} of {maker.convolution_count} convolutions" if count else ""
-            yield Attempt("int8", detail, refitted, judge.pictures.tune)
+            kept = f"all but the first {count} of {maker.convolution_count} convolutions" if count else ""
+            told = ", ".join(filter(None, (detail, kept)))
+            yield Attempt(variant, told, _with_own_head(judge, maker.make(count)), judge.pictures.tune)
+
+
+def _pruned_attempts(judge: _Judge, graph: onnx.ModelProto) -> Iterator[Attempt]:
+    """In integers first, where those are wanted: what comes first is what is faster."""
+    share = judge.settings.prune_share
+    smaller = pruned(graph, judge.pictures.train[: judge.settings.calibration_rows], share)
+    said = f"without {share:.0%} of the channels inside blocks"
+    if judge.settings.int8:
+        yield from _integer_attempts(judge, smaller, "pruned", f"{said}, in integers")
+    yield Attempt("pruned", said, _with_own_head(judge, smaller.SerializeToString()), judge.pictures.tune)
+
+
+def _with_own_head(judge: _Judge, onnx_bytes: bytes) -> bytes:
+    """A model whose head is fitted to what its embeddings have become."""
+    given = answers_of(ImageSession(onnx_bytes), judge.pictures.train).embeddings
+    return refit_head(onnx_bytes, judge.train_answers.embeddings, given)
 
 
 def _served(onnx_bytes: bytes, passed: list[tuple[Candidate, bytes]], refused: list[Candidate]) -> bytes:

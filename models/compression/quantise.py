@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from models.compression.equalise import convolutions, equalised, with_corrected_biases
+from models.compression.equalise import equalised, with_corrected_biases
+from models.compression.graph import convolutions
 
 # Convolutions and what stays in integers between them; pooling, the head and recurrence stay float, where they cost
 # little and a range that several scales share would cost much.
@@ -26,26 +26,25 @@ Pixels = NDArray[np.uint8]
 class IntegerMaker:
     """Makes 8-bit versions of a model, with some of its first convolutions left float."""
 
-    def __init__(self, onnx_bytes: bytes, calibration: Pixels) -> None:
-        """Folds norms into weights and equalises channels once.
+    def __init__(self, prepared: onnx.ModelProto, calibration: Pixels) -> None:
+        """Equalises channels once.
 
         Args:
-            onnx_bytes: the exported model.
+            prepared: what `prepared` gives.
             calibration: (N, H, W, 3) training pictures.
         """
         self._calibration = calibration
-        self._source = onnx.load_from_string(onnx_bytes)
-        self._prepared = equalised(_prepared(onnx_bytes), calibration)
+        self._equalised = equalised(prepared, calibration)
 
     @property
     def convolution_count(self) -> int:
         """How many convolutions there are to make integers of."""
-        return len(convolutions(self._prepared.graph))
+        return len(convolutions(self._equalised.graph))
 
     def make(self, float_convolutions: int) -> bytes:
         """ONNX bytes with all convolutions but the first few in integers."""
-        kept = [node.name for node in convolutions(self._prepared.graph)[:float_convolutions]]
-        corrected = with_corrected_biases(self._prepared, self._calibration, kept)
+        kept = [node.name for node in convolutions(self._equalised.graph)[:float_convolutions]]
+        corrected = with_corrected_biases(self._equalised, self._calibration, kept)
         with tempfile.TemporaryDirectory() as place, _quiet():
             target = Path(place) / "int8.onnx"
             quantize_static(
@@ -62,7 +61,8 @@ class IntegerMaker:
             )
             model = onnx.load(target)
         _forget_unused_domains(model)
-        helper.set_model_props(model, {entry.key: entry.value for entry in self._source.metadata_props})
+        del model.metadata_props[:]
+        model.metadata_props.extend(self._equalised.metadata_props)
         data: bytes = model.SerializeToString(deterministic=True)
         return data
 
@@ -79,8 +79,8 @@ class PictureReader(CalibrationDataReader):  # type: ignore[misc]
         return None if picture is None else {"image": picture[np.newaxis]}
 
 
-def _prepared(onnx_bytes: bytes) -> onnx.ModelProto:
-    """The graph with norms folded and shapes known, and with a name for every node."""
+def prepared(onnx_bytes: bytes) -> onnx.ModelProto:
+    """The graph with norms folded into weights, and with a name for every node."""
     with tempfile.TemporaryDirectory() as place, _quiet():
         source, target = Path(place) / "float.onnx", Path(place) / "prepared.onnx"
         source.write_bytes(onnx_bytes)
@@ -89,6 +89,9 @@ def _prepared(onnx_bytes: bytes) -> onnx.ModelProto:
         model = onnx.load(target)
     for position, node in enumerate(model.graph.node):
         node.name = node.name or f"node_{position}"
+    _forget_unused_domains(model)
+    del model.metadata_props[:]
+    model.metadata_props.extend(onnx.load_from_string(onnx_bytes).metadata_props)
     return model
 
 

@@ -16,6 +16,13 @@ class CompressionSettings(Settings):
         description="Try 8-bit integers, calibrated on training pictures. Seconds to a minute.",
     )
     float16: bool = Field(default=False, title="Float16", description="Try half precision; pays on GPUs only.")
+    prune_share: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        title="Pruning",
+        description="Try without that share of the channels inside each block, in float and in integers; 0: do not.",
+    )
     student: str = Field(
         default="",
         title="Student network",
@@ -47,4 +54,4 @@ class CompressionSettings(Settings):
     @property
     def tries_any(self) -> bool:
         """Whether anything is tried."""
-        return self.int8 or self.float16 or bool(self.student)
+        return self.int8 or self.float16 or self.prune_share > 0 or bool(self.student)

@@ -16,7 +16,8 @@ from models.compression.compress import Attempt, Pictures, answers_of, compress
 from models.compression.compress_exported import Trained, compress_exported
 from models.compression.equalise import WEIGHT_LEVELS, equalised, with_corrected_biases
 from models.compression.float16 import half_precision
-from models.compression.quantise import IntegerMaker
+from models.compression.prune import pruned
+from models.compression.quantise import IntegerMaker, prepared
 from models.compression.refit_head import refit_head
 from models.compression.settings import CompressionSettings
 from models.data.resample import ResamplingSettings, plan_resampling
@@ -97,7 +98,7 @@ def test_fast_candidate_that_answers_otherwise_is_not_served(
 
 
 def test_weights_never_overflow_on_machines_without_vnni(champion: Bundle, pictures: Pictures) -> None:
-    made = onnx.load_from_string(IntegerMaker(champion.onnx_bytes, pictures.train[:16]).make(0))
+    made = onnx.load_from_string(IntegerMaker(prepared(champion.onnx_bytes), pictures.train[:16]).make(0))
     found = [numpy_helper.to_array(t) for t in made.graph.initializer if t.data_type == onnx.TensorProto.INT8]
     weights = [w for w in found if w.ndim == 4]
     assert weights
@@ -165,6 +166,32 @@ def test_refitted_head_makes_up_for_embeddings_that_were_moved(champion: Bundle,
     logits = moved @ head["head_0_weight"].T + head["head_0_bias"]
     shares = np.exp(logits - logits.max(1, keepdims=True))
     assert shares / shares.sum(1, keepdims=True) == pytest.approx(wanted.probabilities, abs=1e-3)
+
+
+def test_channels_that_tell_nothing_go_and_take_nothing_with_them() -> None:
+    torch.manual_seed(0)
+    net = _Uneven().eval()
+    with torch.no_grad():
+        # Half of the channels are constant: their mean is all there is to them.
+        net.first.weight[::2] = 0
+        net.first.bias.data[::2] = 3  # type: ignore[union-attr]
+    model = onnx.load_from_string(trunk_onnx(net, 16))
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+    smaller = pruned(model, pixels, 0.5)
+    assert _embeddings(smaller, pixels) == pytest.approx(_embeddings(model, pixels), abs=1e-4)
+    shapes = [tuple(t.dims) for t in smaller.graph.initializer if len(t.dims) == 4]
+    assert shapes == [(4, 3, 3, 3), (4, 4, 3, 3)]
+
+
+def test_pruned_model_is_judged_like_any_candidate(
+    champion: Bundle, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _measured(monkeypatch, 1.5)
+    settings = CompressionSettings(prune_share=0.2, calibration_rows=16, min_agreement=0.5, max_drop=1)
+    card = card_of(compress(champion.onnx_bytes, pictures, settings))
+    assert [c.variant for c in card.candidates] == ["int8", "pruned"]
+    assert "without 20% of the channels inside blocks, in integers" in card.candidates[1].detail
+    assert sum(c.is_served for c in card.candidates) == 1
 
 
 def test_half_precision_answers_alike(champion: Bundle, pictures: Pictures) -> None:
