@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed-from-lock
 
-.PHONY: setup demo test packaging faults lint fmt types lock corpus bench-data bench-learning bench clean
+.PHONY: setup demo test packaging faults lint fmt types lock corpus bench-data bench-learning bench-bundle bench clean
 
 setup: $(STAMP)
 
@@ -73,7 +73,13 @@ bench-learning: setup
 	$(BIN)/python -m benchmarks.learning
 	$(BIN)/python -m benchmarks.tables
 
-bench: setup bench-data bench-learning
+# What smaller models gain and cost, and the start of a new process on the demo's bundle.
+bench-bundle: demo
+	$(BIN)/python -m benchmarks.compression
+	$(BIN)/python -m benchmarks.cold_start workspace
+	$(BIN)/python -m benchmarks.tables
+
+bench: setup bench-data bench-learning bench-bundle
 	$(BIN)/python -m benchmarks.demo_times
 	$(BIN)/python -m benchmarks.session
 	$(BIN)/python -m benchmarks.heads

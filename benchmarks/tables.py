@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bundle_tables import cold_start_line, compression_table
 from benchmarks.learning_tables import learning_tables
 from benchmarks.result_file import RESULTS
 
@@ -25,6 +26,8 @@ def write_tables(readme: Path) -> None:
         _session_line(_load("session")),
         learning_tables(_load("learning")),
         _heads_table(_load("heads")),
+        compression_table(_load("compression")),
+        cold_start_line(_load("cold_start")),
     ]
     body = "\n\n".join(["<!-- figures -->", *parts, "<!-- end of figures -->"])
     readme.write_text(_MARKED.sub(lambda _: body, text))

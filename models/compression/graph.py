@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from models.parallel import map_in_threads
 from models.serving.session import ImageSession
 
 Floats = NDArray[np.float64]
@@ -81,11 +82,13 @@ def channel_values(
     known = {output.name for output in opened.graph.output}
     opened.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in known)
     session = ImageSession(opened.SerializeToString())
-    found: dict[str, list[Floats]] = {name: [] for name in names}
-    for picture in pictures:
-        for name, maps in session.run(picture, names).items() if names else ():
-            found[name].append(reduce(maps.astype(np.float64), axis=(1, 2)))
-    return {name: np.stack(rows) for name, rows in found.items()}
+
+    def values(picture: Pixels) -> list[Floats]:
+        maps = session.run(picture, names)
+        return [reduce(maps[name].astype(np.float64), axis=(1, 2)) for name in names]
+
+    rows = list(map_in_threads(values, pictures)) if names else []
+    return {name: np.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
 
 def values_of(tensor: onnx.TensorProto) -> Floats:

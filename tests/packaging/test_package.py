@@ -53,7 +53,7 @@ def test_scoring_needs_no_torch(wheel: Path, champion_workspace: Workspace, tmp_
     _run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", lock, wheel, cwd=tmp_path)
     _run(python, "-m", "pip", "check", cwd=tmp_path)
     installed = json.loads(_run(python, "-m", "pip", "list", "--format", "json", cwd=tmp_path).stdout)
-    assert not {"torch", "torchvision", "onnx", "timm", "safetensors"} & {entry["name"] for entry in installed}
+    assert not {"torch", "torchvision", "onnxscript", "timm", "safetensors"} & {entry["name"] for entry in installed}
     inbox = write_inbox(tmp_path / "inbox", 9, damaged=True)
     sortline = tmp_path / "env" / "bin" / "sortline"
     place = ("--workspace", champion_workspace.root, "--json")
