@@ -130,7 +130,7 @@ def score_directly(
     from models.serving.score import ScoreJob, score_folder
 
     champion = Registry(workspace).open_champion(name, groups["scoring"].signature)
-    job = ScoreJob(folder, champion, out, groups["scoring"])
+    job = ScoreJob(folder, champion, out, groups["scoring"], workspace.tuning_dir)
     summary = score_folder(job, str(uuid.uuid4()), on_progress=lambda d, t: sink("score", d, t))
     return summary_answer(summary, measure_drift(scored_batch(summary), champion, groups["drift"]))
 

@@ -20,6 +20,6 @@ def score_folder(
 ) -> ArtifactRef:
     """Summary of an output in which every file of the folder has its row."""
     champion = Registry(workspace).open_champion(name, settings.signature)
-    job = score.ScoreJob(folder, champion, out, settings)
+    job = score.ScoreJob(folder, champion, out, settings, workspace.tuning_dir)
     summary = score.score_folder(job, run_id, on_progress=progress_of("score"))
     return seal_record(workspace, "score_summary", summary, rows=summary.files)

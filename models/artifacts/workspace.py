@@ -56,6 +56,11 @@ class Workspace(BaseModel):
         return self.root / "training"
 
     @property
+    def tuning_dir(self) -> Path:
+        """Where it is kept how models run fastest on which machine."""
+        return self.root / "tuning"
+
+    @property
     def cache_dir(self) -> Path:
         """Where Prefect keeps which inputs gave which artifact."""
         return self.root / "cache"

@@ -23,6 +23,7 @@ from models.data.listing import LISTING, file_name, listing_table, require_apart
 from models.data.split import NO_CLASS
 from models.errors import ContractBroken, SettingsError
 from models.parallel import OnProgress, map_in_threads, no_progress, shifted, usable_cores
+from models.serving.autotune import tuned
 from models.serving.bundle import Bundle
 from models.serving.commit import Commit, OutputStore, Plan
 from models.serving.golden import check_golden
@@ -32,6 +33,8 @@ from models.serving.signature import SignatureSettings
 from models.settings import Settings
 
 Clock = Callable[[], datetime]
+# Measuring takes seconds; fewer files would not earn them back.
+_TUNED_FROM_ROWS = 2000
 _TRY_AGAIN = ("io_error", "changed_while_read", "inference_failed")
 
 
@@ -51,16 +54,22 @@ class ScoringSettings(Settings):
     signature: SignatureSettings = Field(
         default=SignatureSettings(), title="Signature", description="Whose bundles are believed."
     )
+    autotune: bool = Field(
+        default=True,
+        title="Autotune",
+        description="Measure once a machine what runs fastest, where many files are scored on the CPU; takes seconds.",
+    )
     top_k: int = Field(default=3, ge=1, le=100, description="Classes kept a row, best first.", title="Top k")
 
 
 class ScoreJob(NamedTuple):
-    """What is to be scored, by what, and where to."""
+    """What is to be scored, by what, and where to; `tuning_dir` keeps what was measured of this machine."""
 
     folder: Path
     bundle: Bundle
     out: Path
     settings: ScoringSettings
+    tuning_dir: Path | None = None
 
 
 def utc_now() -> datetime:
@@ -102,6 +111,7 @@ class _Run:
     def __init__(self, job: ScoreJob, run_id: str, clock: Clock) -> None:
         self.folder = job.folder.resolve()
         self.folder_text = safe_name(str(self.folder))[0]
+        self.job = job
         self.plan_ids: list[str] = []
         self.bundle, self.settings, self.store = job.bundle, job.settings, OutputStore(job.out)
         self.run_id, self.clock = run_id, clock
@@ -148,6 +158,7 @@ class _Run:
     def execute(self, plan: Plan, on_progress: OnProgress) -> int:
         """Scores the shards that are not there yet, commits the plan, and gives the rows scored."""
         started = time.monotonic()
+        self.settings = _tuned(self.job, plan.rows)
         scorer = PictureScorer(self.bundle.onnx_bytes, self.settings.limits, self.settings.session)
         # Another decoder, instruction set or provider must not sort otherwise than what was judged.
         check_golden(self.bundle.golden, scorer)
@@ -265,6 +276,17 @@ class _Run:
             )
         )
         self.plan_ids.append(plan.plan_id)
+
+
+def _tuned(job: ScoreJob, rows: int) -> ScoringSettings:
+    """The settings with what runs fastest on this machine, where it is worth to measure that and nothing was chosen."""
+    settings = job.settings
+    is_chosen = settings.threads > 0 or settings.session != SessionSettings()
+    if not settings.autotune or is_chosen or job.tuning_dir is None or rows < _TUNED_FROM_ROWS:
+        return settings
+    found = tuned(job.bundle.onnx_bytes, job.bundle.card, job.tuning_dir)
+    session = SessionSettings(intra_threads=found.intra_threads, graph_level=found.graph_level)
+    return settings.model_copy(update={"threads": found.threads, "session": session})
 
 
 def _key(row: dict[str, Any]) -> tuple[object, ...]:
