@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from models.artifacts.tables import SPLIT
@@ -83,6 +82,8 @@ def assign_splits(manifest: pa.Table, settings: SplitSettings, earlier: pa.Table
 
 def usable_rows(manifest: pa.Table) -> pa.Table:
     """The rows of a manifest that decode and have a label or a list of labels."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - takes time, and cards need this module's settings only
+
     labelled = pc.or_(manifest["label"].is_valid(), manifest["labels"].is_valid())
     return manifest.filter(pc.and_(pc.equal(manifest["status"], "ok"), labelled))
 
