@@ -9,7 +9,7 @@ import numpy as np
 import safetensors.numpy
 import torch
 from numpy.typing import NDArray
-from safetensors import deserialize
+from safetensors import SafetensorError, deserialize
 from torch import nn
 
 from models.artifacts.records import ModelCard
@@ -42,7 +42,7 @@ def decode_checkpoint(data: bytes) -> Checkpoint:
     """The checkpoint in safetensors bytes.
 
     Raises:
-        ArtifactChanged: the bytes carry no model card.
+        ArtifactChanged: the bytes are of another format, or carry no model card.
     """
     card = _read_metadata(data).get(_CARD)
     if card is None:
@@ -77,7 +77,12 @@ def build_of(card: ModelCard) -> Build:
 
 def _read_metadata(data: bytes) -> dict[str, str]:
     """The header's metadata; safetensors reads it from files only, and its format is 8 bytes of length and JSON."""
-    deserialize(data)  # type: ignore[no-untyped-call]  # checks the whole layout first
+    try:
+        deserialize(data)  # type: ignore[no-untyped-call]  # checks the whole layout first
+    except SafetensorError as error:
+        raise ArtifactChanged(
+            f"a checkpoint that is no safetensors file ({error})", "one that Sortline wrote", "Train anew."
+        ) from error
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     metadata: dict[str, str] = header.get("__metadata__", {})

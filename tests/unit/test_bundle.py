@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import pickle
 import shutil
 from pathlib import Path
 
 import pytest
 
 from models.artifacts.workspace import Workspace
-from models.errors import ArtifactChanged, ArtifactMissing, SettingsError
+from models.data.limits import NO_LIMITS
+from models.errors import ArtifactChanged, ArtifactMissing, SettingsError, UnsafeModel
+from models.learning.checkpoint import decode_checkpoint
+from models.networks.registry import find_network
 from models.serving.bundle import Bundle, BundleParts, read_bundle, write_bundle
+from models.serving.lint import lint_model
+from models.serving.picture_scorer import PictureScorer
 from models.serving.registry import Registry
 from tests.conftest import MODEL, NOW
 
@@ -35,6 +41,51 @@ def test_added_missing_and_linked_files_refuse(champion: Bundle, tmp_path: Path)
             read_bundle(folder)
     with pytest.raises(ArtifactMissing, match=r"no bundle at"):
         read_bundle(tmp_path / "nowhere")
+
+
+def test_file_that_is_swapped_after_the_check_is_not_the_one_that_runs(champion: Bundle, tmp_path: Path) -> None:
+    folder = shutil.copytree(champion.folder, tmp_path / "copy")
+    bundle = read_bundle(folder)
+    (folder / "model.onnx").write_bytes(b"another model")
+    picture = bundle.golden["picture"][0].as_py()
+    (tmp_path / "picture").write_bytes(picture)
+    scored = PictureScorer(bundle.onnx_bytes, NO_LIMITS).score(tmp_path / "picture")
+    assert scored.probabilities is not None
+    assert scored.probabilities.tolist() == bundle.golden["probabilities"][0].as_py()
+    with pytest.raises(ArtifactChanged, match=r"model\.onnx has other bytes"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words"),
+    [
+        (b"[]", "its manifest does not read"),
+        (b'{"model.onnx": 3}', "its manifest does not read"),
+        (b'{"../../champion.json": {"sha256": "0"}}', "missing or added"),
+        (b"{" + b" " * (1 << 20), "larger than"),
+    ],
+)
+def test_manifest_written_by_hand_is_refused(champion: Bundle, tmp_path: Path, manifest: bytes, words: str) -> None:
+    folder = shutil.copytree(champion.folder, tmp_path / "copy")
+    (folder / "manifest.json").write_bytes(manifest)
+    with pytest.raises(ArtifactChanged, match=words):
+        read_bundle(folder)
+
+
+def test_pickle_is_read_nowhere(tmp_path: Path) -> None:
+    class Planted:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path(tmp_path / "ran").write_text, ("",))
+
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(pickle.dumps(Planted()))
+    with pytest.raises(SettingsError, match=r"weights\.safetensors cannot be read"):
+        find_network("convnet", str(path))
+    with pytest.raises(ArtifactChanged, match="is no safetensors file"):
+        decode_checkpoint(path.read_bytes())
+    with pytest.raises(UnsafeModel, match="is not an ONNX file"):
+        lint_model(path.read_bytes())
+    assert not (tmp_path / "ran").exists()
 
 
 def test_champion_is_promoted_once_and_refusals_are_remembered(champion: Bundle, tmp_path: Path) -> None:
