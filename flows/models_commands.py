@@ -80,5 +80,5 @@ def sign_model(
     from models.serving.signature import sign_manifest
 
     folder = bundle or answers.champion_folder(open_workspace(workspace), name)
-    read_bundle(folder)
-    say(f"{folder} is signed by {sign_manifest(folder, key)}")
+    read = read_bundle(folder, signature=None)
+    say(f"{folder} is signed by {sign_manifest(folder, key, read.sha256)}")

@@ -24,7 +24,10 @@ from models.serving.picture_scorer import PictureScorer, card_of
 from models.serving.registry import Registry
 
 FAST = TrainingSettings(
-    network="convnet", size_px=64, fit=FitSettings(epochs=6, batch_rows=16, learning_rate=3e-3, mixed_precision="off")
+    network="convnet",
+    size_px=64,
+    refit_on_tune=False,
+    fit=FitSettings(epochs=6, batch_rows=16, learning_rate=3e-3, mixed_precision="off"),
 )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -14,20 +16,27 @@ from onnx import helper
 
 from models.artifacts.records import Candidate, ModelCard, Variant
 from models.compression.float16 import half_precision
+from models.compression.graph import convolutions
 from models.compression.prune import pruned
 from models.compression.quantise import IntegerMaker, prepared
 from models.compression.refit_head import refit_head
 from models.compression.settings import CompressionSettings
+from models.errors import TrainingStopped
 from models.learning.metrics import confusion_counts, objective_value
 from models.learning.multi_label_metrics import given_labels, multi_label_objective
 from models.parallel import map_in_threads
 from models.serving.export import metadata_of
+from models.serving.lint import lint_model
 from models.serving.picture_scorer import card_of
 from models.serving.session import ImageSession
 
 # The first layers see the least of each picture and spoil the most behind them.
 _FLOAT_CONVOLUTIONS = (0, 1, 4, 8)
 _ROUNDS, _ROUND_S = 7, 0.25
+_REASON_LENGTH = 200
+# Enough to tell 0.97 from less; every candidate answers all of them.
+TUNE_ROWS = 2000
+_log = logging.getLogger(__name__)
 Pixels = NDArray[np.uint8]
 
 
@@ -45,13 +54,25 @@ class Pictures(NamedTuple):
     targets: NDArray[np.float32]
 
 
-class Attempt(NamedTuple):
+class Made(NamedTuple):
     """A model to be judged, and the pictures of tune as its contract makes them."""
 
-    variant: Variant
-    detail: str
     onnx_bytes: bytes
     tune: Pixels
+
+
+class Attempt(NamedTuple):
+    """A model that can be made.
+
+    Attributes:
+        family: attempts of one family come fastest first; behind one that was timed the rest are left out.
+        make: is called once it is its turn.
+    """
+
+    variant: Variant
+    family: str
+    detail: str
+    make: Callable[[], Made]
 
 
 class Answers(NamedTuple):
@@ -75,17 +96,32 @@ def compress(
     judge = _Judge(onnx_bytes, pictures, settings)
     passed: list[tuple[Candidate, bytes]] = []
     refused: list[Candidate] = []
-    done: set[Variant] = set()
+    timed: set[str] = set()
     for attempt in _attempts(judge, more):
-        # Later attempts of a variant are slower ones, made for when the faster cost too much.
-        if attempt.variant in done:
+        if attempt.family in timed:
             continue
-        candidate = judge.judged(attempt)
-        is_good = candidate.reason == ""
-        passed += [(candidate, attempt.onnx_bytes)] if is_good else []
-        refused += [] if is_good else [candidate]
-        done |= {attempt.variant} if is_good or candidate.speedup is not None else set()
+        candidate, made = _tried(judge, attempt)
+        if made is not None and not candidate.reason:
+            passed.append((candidate, made))
+        else:
+            refused.append(candidate)
+        timed |= {attempt.family} if candidate.speedup is not None else set()
     return _served(onnx_bytes, passed, refused)
+
+
+def _tried(judge: _Judge, attempt: Attempt) -> tuple[Candidate, bytes | None]:
+    """What became of an attempt; one that fails costs itself, not the model that it would have replaced."""
+    try:
+        made = attempt.make()
+        lint_model(made.onnx_bytes)
+        return judge.judged(attempt, made), made.onnx_bytes
+    except (MemoryError, TrainingStopped):
+        raise
+    # Quantizers, onnxruntime and networks fail with errors of every kind.
+    except Exception as error:
+        _log.warning("candidate %s failed", attempt.variant, exc_info=True)
+        reason = f"it could not be made: {str(error).partition(chr(10))[0][:_REASON_LENGTH]}"
+        return Candidate(variant=attempt.variant, detail=attempt.detail, is_served=False, reason=reason), None
 
 
 class _Judge:
@@ -98,10 +134,10 @@ class _Judge:
         self.answers = answers_of(self.session, pictures.tune)
         self.train_answers = answers_of(self.session, pictures.train)
 
-    def judged(self, attempt: Attempt) -> Candidate:
-        """What became of an attempt; `reason` is empty where it may be served."""
-        session = ImageSession(attempt.onnx_bytes)
-        found = answers_of(session, attempt.tune)
+    def judged(self, attempt: Attempt, made: Made) -> Candidate:
+        """What was found of an attempt; `reason` is empty where it may be served."""
+        session = ImageSession(made.onnx_bytes)
+        found = answers_of(session, made.tune)
         candidate = Candidate(
             variant=attempt.variant,
             detail=attempt.detail,
@@ -109,13 +145,13 @@ class _Judge:
             agreement=float(self._kept(found).mean()),
             objective=self._objective(found),
             drop=self._objective(self.answers) - self._objective(found),
-            size_bytes=len(attempt.onnx_bytes),
+            size_bytes=len(made.onnx_bytes),
             reason="",
         )
         reason = self._over_budget(candidate)
         if reason:
             return candidate.model_copy(update={"reason": reason})
-        speedup = speed_ratio(self.session, self.pictures.tune[0], session, attempt.tune[0])
+        speedup = speed_ratio(self.session, self.pictures.tune[0], session, made.tune[0])
         slow = f"{speedup:.2f} times as fast here, below {self.settings.min_speedup:.2f}"
         return candidate.model_copy(
             update={"speedup": speedup, "reason": slow if speedup < self.settings.min_speedup else ""}
@@ -166,40 +202,70 @@ def _seconds(session: ImageSession, pixels: Pixels, calls: int) -> float:
 
 
 def _attempts(judge: _Judge, more: Iterable[Attempt]) -> Iterator[Attempt]:
-    settings, tune = judge.settings, judge.pictures.tune
-    graph = prepared(judge.onnx_bytes) if settings.int8 or settings.prune_share else None
-    if settings.int8 and graph is not None:
-        yield from _integer_attempts(judge, graph, "int8", "")
-    if settings.prune_share and graph is not None:
-        yield from _pruned_attempts(judge, graph)
+    settings = judge.settings
+    maker = _GraphMaker(judge)
+    if settings.int8:
+        yield from _integer_attempts(judge, maker, 0.0, "int8")
+    if settings.prune_share:
+        yield from _pruned_attempts(judge, maker)
     if settings.float16:
-        yield Attempt("float16", "", half_precision(judge.onnx_bytes), tune)
+        yield Attempt("float16", "float16", "", lambda: Made(half_precision(judge.onnx_bytes), judge.pictures.tune))
     yield from more
 
 
-def _integer_attempts(judge: _Judge, graph: onnx.ModelProto, variant: Variant, detail: str) -> Iterator[Attempt]:
-    maker = IntegerMaker(graph, judge.pictures.train[: judge.settings.calibration_rows])
-    for count in _FLOAT_CONVOLUTIONS:
-        if count < maker.convolution_count:
-            kept = f"all but the first {count} of {maker.convolution_count} convolutions" if count else ""
-            told = ", ".join(filter(None, (detail, kept)))
-            yield Attempt(variant, told, _with_own_head(judge, maker.make(count)), judge.pictures.tune)
+class _GraphMaker:
+    """Graphs with folded norms, and makers of integers from them, each made once it is asked for."""
+
+    def __init__(self, judge: _Judge) -> None:
+        self._onnx_bytes = judge.onnx_bytes
+        self._calibration = judge.pictures.train[: judge.settings.calibration_rows]
+
+    @cached_property
+    def prepared(self) -> onnx.ModelProto:
+        """The exported model with norms folded into weights."""
+        return prepared(self._onnx_bytes)
+
+    @cache  # noqa: B019 - one judge, a handful of graphs
+    def graph(self, share: float) -> onnx.ModelProto:
+        """It without that share of the channels inside blocks."""
+        return pruned(self.prepared, self._calibration, share) if share else self.prepared
+
+    @cache  # noqa: B019 - as above
+    def integers(self, share: float) -> IntegerMaker:
+        """The maker of integers from that graph."""
+        return IntegerMaker(self.graph(share), self._calibration)
 
 
-def _pruned_attempts(judge: _Judge, graph: onnx.ModelProto) -> Iterator[Attempt]:
-    """In integers first, where those are wanted: what comes first is what is faster."""
+def _integer_attempts(judge: _Judge, maker: _GraphMaker, share: float, family: str) -> Iterator[Attempt]:
+    variant: Variant = "pruned" if share else "int8"
+    total = len(convolutions(maker.prepared.graph))
+    for count in (n for n in _FLOAT_CONVOLUTIONS if n < total):
+        kept = f"all but the first {count} of {total} convolutions" if count else ""
+        detail = ", ".join(filter(None, (f"{_said(share)}, in integers" if share else "", kept)))
+        yield Attempt(
+            variant,
+            family,
+            detail,
+            lambda count=count: _with_own_head(judge, maker.integers(share).make(count)),  # type: ignore[misc]
+        )
+
+
+def _pruned_attempts(judge: _Judge, maker: _GraphMaker) -> Iterator[Attempt]:
     share = judge.settings.prune_share
-    smaller = pruned(graph, judge.pictures.train[: judge.settings.calibration_rows], share)
-    said = f"without {share:.0%} of the channels inside blocks"
     if judge.settings.int8:
-        yield from _integer_attempts(judge, smaller, "pruned", f"{said}, in integers")
-    yield Attempt("pruned", said, _with_own_head(judge, smaller.SerializeToString()), judge.pictures.tune)
+        yield from _integer_attempts(judge, maker, share, "pruned int8")
+    made = lambda: _with_own_head(judge, maker.graph(share).SerializeToString())  # noqa: E731
+    yield Attempt("pruned", "pruned", _said(share), made)
 
 
-def _with_own_head(judge: _Judge, onnx_bytes: bytes) -> bytes:
+def _said(share: float) -> str:
+    return f"without {share:.0%} of the channels inside blocks"
+
+
+def _with_own_head(judge: _Judge, onnx_bytes: bytes) -> Made:
     """A model whose head is fitted to what its embeddings have become."""
     given = answers_of(ImageSession(onnx_bytes), judge.pictures.train).embeddings
-    return refit_head(onnx_bytes, judge.train_answers.embeddings, given)
+    return Made(refit_head(onnx_bytes, judge.train_answers.embeddings, given), judge.pictures.tune)
 
 
 def _served(onnx_bytes: bytes, passed: list[tuple[Candidate, bytes]], refused: list[Candidate]) -> bytes:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from models.compression.compress import Attempt, Pictures, compress
+from models.compression.compress import TUNE_ROWS, Attempt, Pictures, compress
 from models.compression.settings import CompressionSettings
 from models.data.split import TRAIN, TUNE
 from models.learning.fit import Places
@@ -55,7 +55,8 @@ def _pictures(onnx_bytes: bytes, trained: Trained, places: Places) -> Pictures:
     train, tune = (sample_of(trained.folder, trained.split, name, card.classes) for name in (TRAIN, TUNE))
     order = np.random.default_rng(0).permutation(len(train.paths))[:_TRAIN_ROWS].tolist()
     seen = store.pixels([train.paths[k] for k in order], [train.image_ids[k] for k in order])
-    return Pictures(seen, store.pixels(tune.paths, tune.image_ids), tune.targets)
+    judged = store.pixels(tune.paths[:TUNE_ROWS], tune.image_ids[:TUNE_ROWS])
+    return Pictures(seen, judged, tune.targets[:TUNE_ROWS])
 
 
 def _students(

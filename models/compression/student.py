@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from models.compression.compress import Attempt, answers_of
+from models.compression.compress import TUNE_ROWS, Attempt, Made, answers_of
 from models.compression.settings import CompressionSettings
 from models.learning.checkpoint import encode_checkpoint
 from models.learning.export_checkpoint import export_checkpoint
@@ -31,7 +31,7 @@ def student_attempt(
     places: Places,
     hooks: Hooks,
 ) -> Attempt:
-    """A student of the exported model, trained from scratch on the pictures of train.
+    """A student of the exported model, to be trained on the pictures of train alone.
 
     Its classes are weighed as its teacher weighs them: the teacher's answers are corrected already.
 
@@ -43,6 +43,20 @@ def student_attempt(
         places: where pixels and unfinished trainings are kept.
         hooks: who is told of progress.
     """
+    detail = f"{settings.student}, {settings.student_size_px or 'its own'} px"
+    return Attempt(
+        "student", "student", detail, lambda: _trained(onnx_bytes, tables, training, settings, places, hooks)
+    )
+
+
+def _trained(
+    onnx_bytes: bytes,
+    tables: tuple[Path, pa.Table, pa.Table],
+    training: TrainingSettings,
+    settings: CompressionSettings,
+    places: Places,
+    hooks: Hooks,
+) -> Made:
     folder, split, plan = tables
     card = card_of(onnx_bytes)
     lesson = prepare_lesson(folder, split, plan, _as_student(training, settings))
@@ -55,8 +69,9 @@ def student_attempt(
     checkpoint = fit_classifier(lesson, Subject(card.name, card.data_sha256), places, hooks)
     data = export_checkpoint(encode_checkpoint(checkpoint), folder, split, places.features_dir)
     own = checkpoint.card.preprocess
-    tune = PixelStore(places.features_dir / "pixels", own).pixels(lesson.tune.paths, lesson.tune.image_ids)
-    return Attempt("student", f"{settings.student}, {own.width_px} px", data, tune)
+    store, judged = PixelStore(places.features_dir / "pixels", own), slice(TUNE_ROWS)
+    tune = store.pixels(lesson.tune.paths[judged], lesson.tune.image_ids[judged])
+    return Made(data, tune)
 
 
 def _as_student(training: TrainingSettings, settings: CompressionSettings) -> TrainingSettings:
@@ -66,5 +81,7 @@ def _as_student(training: TrainingSettings, settings: CompressionSettings) -> Tr
         "size_px": settings.student_size_px,
         "learner": "auto",
         "imbalance": "natural",
+        # It is judged on tune.
+        "refit_on_tune": False,
     }
     return training.model_copy(update=update)

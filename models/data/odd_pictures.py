@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+_LARGEST_PX = 1024
 _ORIENTATION_TAG, _QUARTER_TURN = 0x0112, 6
 
 
 def odd_picture(rgb: Image.Image, position: int) -> bytes:
-    """The picture as a file of another kind at each position; the kinds come round after `len(KINDS)`."""
-    return KINDS[position % len(KINDS)](rgb)
+    """The picture as a file of another kind at each position; the kinds come round after `len(KINDS)`.
+
+    Large ones become smaller first: bundles carry such files.
+    """
+    smaller = rgb.copy()
+    smaller.thumbnail((_LARGEST_PX, _LARGEST_PX))
+    return KINDS[position % len(KINDS)](smaller)
 
 
 def _encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:

@@ -152,11 +152,14 @@ def _state_key(case: Case, subject: Subject, world: World) -> str:
     """What a training is: who goes on from a state must mean the very same one."""
     lesson, network = case.lesson, case.network
     draws = hashlib.sha256(b"".join(part.tobytes() for part in lesson.draws[:2])).hexdigest()
+    # A student learns from its teacher's answers.
+    targets = hashlib.sha256(np.ascontiguousarray(lesson.train.targets).tobytes()).hexdigest()
     digest = network.weights.digest if network.weights else ""
     parts = (
         lesson.settings.model_dump_json(),
         subject.data_sha256,
         draws,
+        targets,
         network.name,
         digest,
         str(world.size),

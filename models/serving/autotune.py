@@ -6,24 +6,24 @@ import hashlib
 import platform
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from models.artifacts.durable import write_durably
-from models.artifacts.records import ModelCard
+from models.artifacts.records import ModelCard, Variant
+from models.data.decode import decode_rgb
+from models.data.limits import DecodeLimits
+from models.data.preprocess import Preprocess
 from models.parallel import map_in_threads, usable_cores
 from models.serving.session import GraphLevel, ImageSession, SessionSettings
 
 # Another option than the default has to be worth its name; clocks are noisy.
 _WORTH = 1.05
-_ROUNDS, _ROUND_PICTURES = 3, 24
-_BLOCKS = (4, 16)
-Pixels = NDArray[np.uint8]
+_ROUNDS = 3
 
 
 class Option(NamedTuple):
@@ -38,9 +38,7 @@ class Tuning(BaseModel):
     """What runs fastest here.
 
     Attributes:
-        pictures_per_s: of every option that was measured, without decoding.
-        block_pictures_per_s: of the default in blocks of several pictures. Blocks are not used on a CPU: an answer
-            would depend on its neighbours in its last bits.
+        pictures_per_s: of every option that was measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,42 +47,50 @@ class Tuning(BaseModel):
     intra_threads: int
     graph_level: GraphLevel
     pictures_per_s: dict[str, float]
-    block_pictures_per_s: dict[str, float]
 
 
-def tuned(onnx_bytes: bytes, card: ModelCard, folder: Path) -> Tuning:
-    """The tuning of a model on this machine, measured where `folder` does not hold it yet."""
+def tuned(onnx_bytes: bytes, card: ModelCard, files: Sequence[bytes], folder: Path) -> Tuning:
+    """The tuning of a model on this machine, measured where `folder` does not hold it yet.
+
+    Args:
+        onnx_bytes: the model.
+        card: its card.
+        files: pictures to measure with.
+        folder: where tunings are kept.
+    """
     known = (onnx_bytes, platform.processor().encode(), ort.__version__.encode(), _machine())
     path = folder / f"{hashlib.sha256(b'/'.join(known)).hexdigest()[:24]}.json"
     if path.is_file():
         return Tuning.model_validate_json(path.read_bytes())
-    found = measure(onnx_bytes, card)
+    found = measure(onnx_bytes, card, files)
     write_durably(path, found.model_dump_json(indent=1).encode())
     return found
 
 
-def measure(onnx_bytes: bytes, card: ModelCard) -> Tuning:
-    """The fastest option, on random pictures, by the median of rounds that take turns; a few seconds."""
-    size = (_ROUND_PICTURES, card.preprocess.height_px, card.preprocess.width_px, 3)
-    pixels = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
-    default, *others = options(usable_cores())
+def measure(onnx_bytes: bytes, card: ModelCard, files: Sequence[bytes]) -> Tuning:
+    """The fastest option, decoding included, by the median of rounds that take turns; a few seconds."""
+    default, *others = options(usable_cores(), card.variant)
     sessions = {option: ImageSession(onnx_bytes, settings_of(option)) for option in (default, *others)}
     rates: dict[Option, list[float]] = {option: [] for option in sessions}
     for _ in range(_ROUNDS):
         for option, session in sessions.items():
-            rates[option].append(rate(session, pixels, option.threads, 1))
+            rates[option].append(rate(session, card.preprocess, files, option.threads))
     medians = {option: statistics.median(values) for option, values in rates.items()}
     best = max(medians, key=lambda option: medians[option])
     chosen = best if medians[best] > _WORTH * medians[default] else default
-    blocks = {str(rows): round(rate(sessions[default], pixels, default.threads, rows), 1) for rows in _BLOCKS}
     named = {f"{o.threads} x {o.intra_threads}, {o.graph_level}": round(value, 1) for o, value in medians.items()}
-    return Tuning(**chosen._asdict(), pictures_per_s=named, block_pictures_per_s=blocks)
+    return Tuning(**chosen._asdict(), pictures_per_s=named)
 
 
-def options(cores: int) -> list[Option]:
-    """The default first: a picture a core; else all cores a picture, or a graph that is rewritten less."""
-    found = [Option(cores, 1, "all"), Option(cores, 1, "extended"), Option(1, cores, "all")]
-    return found if cores > 1 else found[:2]
+def options(cores: int, variant: Variant) -> list[Option]:
+    """The default first: a picture a core; else all cores a picture, or a graph that is rewritten less.
+
+    One picture a call in all of them: on a CPU an answer in a block would depend on its neighbours in its last bits.
+    """
+    found = [Option(cores, 1, "all")]
+    # In integers, another graph rounds otherwise.
+    found += [Option(cores, 1, "extended")] if variant in ("float", "student") else []
+    return [*found, Option(1, cores, "all")] if cores > 1 else found
 
 
 def settings_of(option: Option) -> SessionSettings:
@@ -92,13 +98,16 @@ def settings_of(option: Option) -> SessionSettings:
     return SessionSettings(intra_threads=option.intra_threads, graph_level=option.graph_level)
 
 
-def rate(session: ImageSession, pixels: Pixels, threads: int, block_rows: int) -> float:
-    """Pictures a second, without decoding."""
-    blocks = [pixels[k : k + block_rows] for k in range(0, len(pixels), block_rows)]
+def rate(session: ImageSession, preprocess: Preprocess, files: Sequence[bytes], threads: int) -> float:
+    """Pictures a second, from a file's bytes to its answer."""
+
+    def answer(data: bytes) -> None:
+        session.run(preprocess.apply(decode_rgb(data, DecodeLimits().max_pixels)[0]), ("probabilities",))
+
     started = time.perf_counter()
-    for _ in map_in_threads(lambda block: session.run_block(block, ("probabilities",)), blocks, threads=threads):
+    for _ in map_in_threads(answer, [*files, *files], threads=threads):
         pass
-    return len(pixels) / (time.perf_counter() - started)
+    return 2 * len(files) / (time.perf_counter() - started)
 
 
 def _machine() -> bytes:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from models.artifacts.durable import storage_errors, write_durably
 from models.artifacts.records import ModelCard, Scorecard
-from models.artifacts.tables import EVALUATION, GOLDEN, decode_table, encode_table
+from models.artifacts.tables import EVALUATION, GOLDEN, decode_table, encode_table, table_of
 from models.errors import ArtifactChanged, ArtifactMissing
-from models.serving.lint import lint_model
+from models.serving.lint import lint_model, read_metadata
+from models.serving.picture_scorer import CARD_KEY
 from models.serving.signature import SIGNATURE_FILE, UNSIGNED, SignatureSettings, check_signature
 
 MODEL_FILE, CARD_FILE, SCORECARD_FILE = "model.onnx", "card.json", "scorecard.json"
@@ -94,10 +98,14 @@ def write_bundle(folder: Path, parts: BundleParts, page: str) -> tuple[Path, str
     return target, digest
 
 
-def read_bundle(folder: Path, signature: SignatureSettings = UNSIGNED) -> Bundle:
-    """The bundle in `folder`, every byte checked against its manifest, its model safe to load.
+def read_bundle(folder: Path, signature: SignatureSettings | None = UNSIGNED) -> Bundle:
+    """The bundle in `folder`, every byte checked against its manifest, its models safe to load.
 
     What is checked is what is given back: no file is read twice.
+
+    Args:
+        folder: of the bundle.
+        signature: whose signatures are believed; None: whatever is there is not looked at, as before signing.
 
     Raises:
         ArtifactMissing: the folder or one of its files is gone.
@@ -109,32 +117,43 @@ def read_bundle(folder: Path, signature: SignatureSettings = UNSIGNED) -> Bundle
         raise ArtifactMissing(f"no bundle at {folder}", "a folder with manifest.json", "Check the path or train anew.")
     with storage_errors(folder, "read"):
         text = _read_plain(folder / MANIFEST_FILE, _MANIFEST_LIMIT_BYTES)
-        signed_by = check_signature(folder, text, signature)
+        signed_by = check_signature(folder, text, signature) if signature else None
         data = _read_files(folder, _entries(folder, text))
-    card = ModelCard.model_validate_json(data[CARD_FILE])
+    try:
+        card, scorecard = _records(data)
+        baseline = decode_table(data[BASELINE_FILE], EVALUATION)
+        golden = decode_table(data[GOLDEN_FILE], GOLDEN) if GOLDEN_FILE in data else table_of([], GOLDEN)
+    except (ValidationError, pa.ArrowException) as error:
+        raise _changed(folder, f"its records do not read ({type(error).__name__})") from error
+    model = _checked_model(folder, data, card)
+    return Bundle(folder, _digest(text), model, card, scorecard, baseline, golden, signed_by)
+
+
+def _records(data: dict[str, bytes]) -> tuple[ModelCard, Scorecard]:
+    return ModelCard.model_validate_json(data[CARD_FILE]), Scorecard.model_validate_json(data[SCORECARD_FILE])
+
+
+def _checked_model(folder: Path, data: dict[str, bytes], card: ModelCard) -> bytes:
+    """The model that is served, which carries the very card that lies beside it."""
     if served_file(card) not in data:
         raise _changed(folder, f"{served_file(card)} missing")
-    lint_model(data[served_file(card)])
-    return Bundle(
-        folder=folder,
-        sha256=_digest(text),
-        onnx_bytes=data[served_file(card)],
-        card=card,
-        scorecard=Scorecard.model_validate_json(data[SCORECARD_FILE]),
-        baseline=decode_table(data[BASELINE_FILE], EVALUATION),
-        golden=decode_table(data[GOLDEN_FILE], GOLDEN),
-        signed_by=signed_by,
-    )
+    for name in sorted({MODEL_FILE, served_file(card)}):
+        lint_model(data[name])
+    model = data[served_file(card)]
+    if ModelCard.model_validate_json(read_metadata(model).get(CARD_KEY, "{}")) != card:
+        raise _changed(folder, f"{CARD_FILE} is not the card in {served_file(card)}")
+    return model
 
 
 def _entries(folder: Path, manifest: bytes) -> dict[str, str]:
     """Digest by name of file, for exactly the files that are there."""
     try:
         entries = {name: str(entry["sha256"]) for name, entry in json.loads(manifest).items()}
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise _changed(folder, f"its manifest does not read ({error})") from error
-    needed = {MODEL_FILE, CARD_FILE, SCORECARD_FILE, BASELINE_FILE, GOLDEN_FILE, PAGE_FILE}
-    # Written by hand, a name could lead out of the folder.
+    # Bundles of before 0.2 have no golden pictures and no page; what a champion still is can be compared with.
+    needed = {MODEL_FILE, CARD_FILE, SCORECARD_FILE, BASELINE_FILE}
+    # Written by hand, a name could lead out of the folder: only names that are there count.
     present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     odd = present.symmetric_difference({*entries, MANIFEST_FILE}) - {SIGNATURE_FILE} | (needed - set(entries))
     if odd:
@@ -155,9 +174,15 @@ def _read_plain(path: Path, limit_bytes: int = 1 << 31) -> bytes:
     """The bytes of a regular file; hard links, as some backups make them, do no harm: these bytes are the ones used."""
     if path.is_symlink():
         raise _changed(path.parent, f"{path.name} is a link")
-    if not path.is_file() or path.stat().st_size > limit_bytes:
-        raise _changed(path.parent, f"{path.name} is missing, no file, or larger than {limit_bytes} bytes")
-    return path.read_bytes()
+    try:
+        # By one opening: what is looked at is what is read, whatever takes its name meanwhile.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            is_file, data = stat.S_ISREG(os.fstat(file.fileno()).st_mode), file.read(limit_bytes + 1)
+    except FileNotFoundError as error:
+        raise _changed(path.parent, f"{path.name} is missing") from error
+    if not is_file or len(data) > limit_bytes:
+        raise _changed(path.parent, f"{path.name} is no file, or larger than {limit_bytes} bytes")
+    return data
 
 
 def _changed(folder: Path, what: str) -> ArtifactChanged:

@@ -85,6 +85,13 @@ def lint_model(onnx_bytes: bytes, limits: LintLimits = LINT_LIMITS) -> None:
         )
 
 
+def read_metadata(onnx_bytes: bytes) -> dict[str, str]:
+    """Texts in a model file that was judged, by name; the model is not loaded for it."""
+    import onnx  # noqa: PLC0415 - takes time
+
+    return {entry.key: entry.value for entry in onnx.ModelProto.FromString(onnx_bytes).metadata_props}
+
+
 def _findings(onnx_bytes: bytes, limits: LintLimits) -> Iterator[str]:
     if len(onnx_bytes) > limits.max_bytes:
         yield f"it has {len(onnx_bytes)} bytes, more than {limits.max_bytes}"

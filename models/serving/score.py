@@ -284,7 +284,8 @@ def _tuned(job: ScoreJob, rows: int) -> ScoringSettings:
     is_chosen = settings.threads > 0 or settings.session != SessionSettings()
     if not settings.autotune or is_chosen or job.tuning_dir is None or rows < _TUNED_FROM_ROWS:
         return settings
-    found = tuned(job.bundle.onnx_bytes, job.bundle.card, job.tuning_dir)
+    files = job.bundle.golden["picture"].to_pylist()
+    found = tuned(job.bundle.onnx_bytes, job.bundle.card, files, job.tuning_dir)
     session = SessionSettings(intra_threads=found.intra_threads, graph_level=found.graph_level)
     return settings.model_copy(update={"threads": found.threads, "session": session})
 

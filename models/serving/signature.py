@@ -91,10 +91,15 @@ def make_key(path: Path) -> str:
     return fingerprint(key.public_key())
 
 
-def sign_manifest(folder: Path, key_path: Path) -> str:
+def sign_manifest(folder: Path, key_path: Path, expected_sha256: str = "") -> str:
     """Fingerprint of the key that has now signed the bundle in `folder`; an earlier signature is replaced.
 
     Only the manifest is read: whether the files are those of the manifest is for `read_bundle` to say, before.
+
+    Args:
+        folder: of the bundle.
+        key_path: file of the private key.
+        expected_sha256: of the manifest that was read before; another one is not signed.
 
     Raises:
         SettingsError: the key file is missing, is not a private Ed25519 key, or can be read by others.
@@ -106,6 +111,8 @@ def sign_manifest(folder: Path, key_path: Path) -> str:
     manifest = _read_plain(folder / _MANIFEST_FILE, _FILE_LIMIT_BYTES)
     if manifest is None:
         raise ArtifactMissing(f"no bundle at {folder}", f"a folder with {_MANIFEST_FILE}", "Check the path.")
+    if expected_sha256 and hashlib.sha256(manifest).hexdigest() != expected_sha256:
+        raise _refused(folder, "has another manifest than was read before")
     made_by = fingerprint(key.public_key())
     text = base64.b64encode(key.sign(_PURPOSE + manifest)).decode()
     content = _Signature(algorithm="ed25519", key=made_by, signature=text)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from models.data.decode import decode_rgb
-from models.data.limits import NO_LIMITS
-from models.errors import SortlineError
+from models.data.limits import DecodeLimits
+from models.errors import ArtifactChanged, SortlineError
 from models.serving.bundle import Bundle, read_bundle
 from models.serving.golden import check_golden
 from models.serving.lint import LINT_LIMITS
@@ -19,6 +19,7 @@ from models.serving.picture_scorer import PictureScorer
 from models.serving.signature import UNSIGNED, SignatureSettings
 
 _FINGERPRINT_DIGITS = 16
+_LIMITS = DecodeLimits()
 
 
 class Checked(NamedTuple):
@@ -32,7 +33,7 @@ class Checked(NamedTuple):
 def verify_bundle(folder: Path, signature: SignatureSettings = UNSIGNED) -> list[Checked]:
     """Every check on the bundle in `folder`; what rests on one that failed is not made.
 
-    The model is loaded and asked in a process of its own with limited memory and time first.
+    The model is read here, and loaded and asked in a process of its own with limited memory and time before it is here.
     """
     opened: list[Bundle] = []
 
@@ -57,11 +58,13 @@ def verify_bundle(folder: Path, signature: SignatureSettings = UNSIGNED) -> list
 
 def _probed(bundle: Bundle) -> str:
     preprocess, files = bundle.card.preprocess, bundle.golden["picture"].to_pylist()
-    pixels = np.stack([preprocess.apply(decode_rgb(data, NO_LIMITS.max_pixels)[0]) for data in files])
+    if not files:
+        raise ArtifactChanged("a bundle without golden pictures", "some to answer", "Train anew.")
+    pixels = np.stack([preprocess.apply(decode_rgb(data, _LIMITS.max_pixels)[0]) for data in files])
     probe_model(bundle.onnx_bytes, pixels, None, task=bundle.card.task, lint=LINT_LIMITS)
     return f"{len(pixels)} pictures in a process of its own"
 
 
 def _answered(bundle: Bundle) -> str:
-    largest = check_golden(bundle.golden, PictureScorer(bundle.onnx_bytes, NO_LIMITS))
+    largest = check_golden(bundle.golden, PictureScorer(bundle.onnx_bytes, _LIMITS))
     return f"{bundle.golden.num_rows} pictures, largest difference {largest:.1e}"

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from models.data.preprocess import Preprocess
 from models.serving import autotune, score
-from models.serving.autotune import options, tuned
+from models.serving.autotune import measure, options, tuned
 from models.serving.bundle import Bundle
 from models.serving.score import ScoreJob, ScoringSettings, score_folder
 from models.serving.session import ImageSession, SessionSettings
@@ -18,10 +17,10 @@ def _clock(monkeypatch: pytest.MonkeyPatch, fastest: int, gain: float) -> list[i
     """Gives a clock's answers beforehand, the option at `fastest` so much better; the list grows by every asking."""
     asked: list[int] = []
 
-    def rate(session: ImageSession, pixels: NDArray[np.uint8], threads: int, block_rows: int) -> float:
-        position = len(asked) % len(options(2))
+    def rate(session: ImageSession, preprocess: Preprocess, files: list[bytes], threads: int) -> float:
+        position = len(asked) % len(options(2, "float"))
         asked.append(position)
-        return 100 * gain if position == fastest and block_rows == 1 else 100.0
+        return 100 * gain if position == fastest else 100.0
 
     monkeypatch.setattr(autotune, "rate", rate)
     monkeypatch.setattr(autotune, "usable_cores", lambda: 2)
@@ -33,13 +32,18 @@ def test_only_what_is_clearly_faster_takes_the_place_of_the_default(
     champion: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gain: float, position: int
 ) -> None:
     asked = _clock(monkeypatch, 2, gain)
-    found = tuned(champion.onnx_bytes, champion.card, tmp_path)
-    assert (found.threads, found.intra_threads, found.graph_level) == options(2)[position]
+    found = tuned(champion.onnx_bytes, champion.card, [], tmp_path)
+    assert (found.threads, found.intra_threads, found.graph_level) == options(2, "float")[position]
     assert len(found.pictures_per_s) == 3
-    assert set(found.block_pictures_per_s) == {"4", "16"}
     count = len(asked)
-    assert tuned(champion.onnx_bytes, champion.card, tmp_path) == found
+    assert tuned(champion.onnx_bytes, champion.card, [], tmp_path) == found
     assert len(asked) == count, "it is measured once a machine"
+
+
+def test_measured_rates_are_of_whole_pictures(champion: Bundle) -> None:
+    found = measure(champion.onnx_bytes, champion.card, champion.golden["picture"].to_pylist())
+    assert all(value > 0 for value in found.pictures_per_s.values())
+    assert [option.graph_level for option in options(1, "int8")] == ["all"], "another graph rounds otherwise"
 
 
 def test_run_of_many_files_is_tuned_unless_a_person_has_chosen(

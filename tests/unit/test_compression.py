@@ -12,7 +12,7 @@ from torch import nn
 
 from models.artifacts.workspace import Workspace
 from models.compression import compress as compression
-from models.compression.compress import Attempt, Pictures, answers_of, compress
+from models.compression.compress import Attempt, Made, Pictures, answers_of, compress
 from models.compression.compress_exported import Trained, compress_exported
 from models.compression.equalise import WEIGHT_LEVELS, equalised, with_corrected_biases
 from models.compression.float16 import half_precision
@@ -22,6 +22,7 @@ from models.compression.refit_head import refit_head
 from models.compression.settings import CompressionSettings
 from models.data.resample import ResamplingSettings, plan_resampling
 from models.data.split import TRAIN, TUNE
+from models.errors import SettingsError
 from models.learning.fit import Places
 from models.learning.lesson import sample_of
 from models.learning.pixel_store import PixelStore
@@ -41,6 +42,9 @@ def pictures(champion: Bundle, labelled: Path, tmp_path_factory: pytest.TempPath
     store = PixelStore(tmp_path_factory.mktemp("pixels"), card.preprocess)
     train, tune = (sample_of(labelled, split, name, card.classes) for name in (TRAIN, TUNE))
     return Pictures(store.pixels(train.paths, train.image_ids), store.pixels(tune.paths, tune.image_ids), tune.targets)
+
+
+CUT = "without 20% of the channels inside blocks"
 
 
 def _measured(monkeypatch: pytest.MonkeyPatch, ratio: float) -> None:
@@ -87,7 +91,7 @@ def test_fast_candidate_that_answers_otherwise_is_not_served(
     bias.CopyFrom(
         numpy_helper.from_array(numpy_helper.to_array(bias) + np.array([1e4, 0, 0], dtype=np.float32), bias.name)
     )
-    blind = Attempt("student", "says one class", model.SerializeToString(), pictures.tune)
+    blind = Attempt("student", "student", "says one class", lambda: Made(model.SerializeToString(), pictures.tune))
     card = card_of(compress(champion.onnx_bytes, pictures, CompressionSettings(int8=False), [blind]))
     assert card.variant == "float"
     assert "of the answers on tune, below 0.970" in card.candidates[0].reason
@@ -189,12 +193,43 @@ def test_pruned_model_is_judged_like_any_candidate(
     _measured(monkeypatch, 1.5)
     settings = CompressionSettings(prune_share=0.2, calibration_rows=16, min_agreement=0.5, max_drop=1)
     card = card_of(compress(champion.onnx_bytes, pictures, settings))
-    assert [c.variant for c in card.candidates] == ["int8", "pruned"]
-    assert "without 20% of the channels inside blocks, in integers" in card.candidates[1].detail
+    assert [c.variant for c in card.candidates] == ["int8", "pruned", "pruned"]
+    assert [c.detail for c in card.candidates[1:]] == [f"{CUT}, in integers", CUT]
     assert sum(c.is_served for c in card.candidates) == 1
 
 
+def test_candidate_that_fails_costs_itself_alone(
+    champion: Bundle, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _measured(monkeypatch, 2.0)
+
+    def fail() -> Made:
+        raise SettingsError("network nothing is unknown", "a network", "Set it.")
+
+    broken = Attempt("student", "student", "nothing", fail)
+    unsafe = Attempt("student", "other", "no model", lambda: Made(b"no model", pictures.tune))
+    card = card_of(compress(champion.onnx_bytes, pictures, CompressionSettings(int8=False), [broken, unsafe]))
+    assert card.variant == "float"
+    assert "it could not be made: network nothing is unknown" in card.candidates[0].reason
+    assert "is not an ONNX file" in card.candidates[1].reason
+
+
+def test_slow_integers_do_not_hide_a_pruned_float(
+    champion: Bundle, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ratios = iter([0.5, 0.5, 1.5])
+    monkeypatch.setattr(compression, "speed_ratio", lambda *_: next(ratios))
+    settings = CompressionSettings(prune_share=0.2, calibration_rows=16, min_agreement=0.5, max_drop=1)
+    card = card_of(compress(champion.onnx_bytes, pictures, settings))
+    assert [(c.detail, c.is_served) for c in card.candidates] == [
+        (CUT, True),
+        ("", False),
+        (f"{CUT}, in integers", False),
+    ]
+
+
 def test_half_precision_answers_alike(champion: Bundle, pictures: Pictures) -> None:
+    lint_model(half_precision(champion.onnx_bytes))
     found = answers_of(ImageSession(half_precision(champion.onnx_bytes)), pictures.tune).probabilities
     expected = answers_of(ImageSession(champion.onnx_bytes), pictures.tune).probabilities
     assert found == pytest.approx(expected, abs=0.02)
