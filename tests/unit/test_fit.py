@@ -28,8 +28,7 @@ from models.learning.training_settings import (
     TrainingSettings,
 )
 from models.networks.registry import Build, find_network
-from models.serving.bundle import Bundle
-from tests.chain import split_of
+from tests.chain import FAST, split_of
 from tests.pictures import write_labelled
 
 CPU = torch.device("cpu")
@@ -84,8 +83,9 @@ def test_norms_keep_their_statistics_only_where_they_are_told_to(keeps: bool) ->
     assert norm.weight.grad is not None
 
 
-def test_trained_network_has_seen_the_tune_pictures_in_the_end(champion: Bundle) -> None:
-    card = champion.card
+def test_trained_network_has_seen_the_tune_pictures_in_the_end(labelled: Path, tmp_path: Path) -> None:
+    settings = FAST.model_copy(update={"refit_on_tune": True, "fit": FAST.fit.model_copy(update={"epochs": 3})})
+    card = _fit(labelled, tmp_path, settings).card
     assert f"trained once more on train and tune, {len(card.epochs)} epochs" in card.notes
     rows = card.train_rows + card.tune_rows
     assert all(share * rows == pytest.approx(round(share * rows)) for share in card.effective_prior)
