@@ -14,16 +14,16 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from benchmarks.cells import Cells, Task, divide_cells, write_cells
 from benchmarks.chain import Judged, train_and_judge
 from benchmarks.result_file import read_figures, write_result
 from models.artifacts.workspace import Workspace
 from models.compression.compress import Answers, answers_of, speed_ratio
-from models.compression.compress_exported import Trained, compress_exported
-from models.compression.quantise import PictureReader
+from models.compression.compress_exported import compress_exported
+from models.compression.quantise import PictureReader, prepared
 from models.compression.settings import CompressionSettings
+from models.compression.student import Trained
 from models.data.split import TEST, TRAIN
 from models.learning.checkpoint import rebuild_trunk
 from models.learning.fit import Places
@@ -125,11 +125,9 @@ def _plain(judged: Judged, cells: Cells, workspace: Workspace) -> bytes:
     store = PixelStore(workspace.features_dir / "pixels", card.preprocess)
     pixels = store.pixels(sample.paths[:CALIBRATION_ROWS], sample.image_ids[:CALIBRATION_ROWS])
     with tempfile.TemporaryDirectory() as place:
-        source, prepared, target = (Path(place) / name for name in ("a.onnx", "b.onnx", "c.onnx"))
-        source.write_bytes(judged.onnx_bytes)
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        target = Path(place) / "plain.onnx"
         quantize_static(
-            prepared,
+            prepared(judged.onnx_bytes),
             target,
             PictureReader(pixels),
             quant_format=QuantFormat.QDQ,

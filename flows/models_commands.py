@@ -55,12 +55,11 @@ def verify_model(
     settings = parse_settings({"signature": SignatureSettings}, assignments or [])["signature"]
     folder = bundle or answers.champion_folder(open_workspace(workspace), name)
     checks = verify_bundle(folder, settings)
+    is_good = all(c.is_good for c in checks)
     show_table("Bundle", ("check", "good", "found"), [[c.name, "yes" if c.is_good else "NO", c.found] for c in checks])
     if as_json:
-        print_json(
-            {"bundle": str(folder), "good": all(c.is_good for c in checks), "checks": [c._asdict() for c in checks]}
-        )
-    raise typer.Exit(0 if all(c.is_good for c in checks) else 1)
+        print_json({"bundle": str(folder), "good": is_good, "checks": [c._asdict() for c in checks]})
+    raise typer.Exit(0 if is_good else 1)
 
 
 @models_app.command("keygen")

@@ -26,11 +26,12 @@ def compress_model(  # noqa: PLR0913, PLR0917 - a student is trained as its teac
     workspace: Workspace,
 ) -> ArtifactRef:
     """The model to serve: the fastest that keeps the budget, or the exported one."""
-    from models.compression import compress_exported as served  # onnx and torch take seconds to import
+    from models.compression.compress_exported import compress_exported  # onnx and torch take seconds to import
+    from models.compression.student import Trained
     from models.learning.fit import Places
 
     tables = decode_table(open_checked(split), SPLIT), decode_table(open_checked(plan), RESAMPLE_PLAN)
-    trained, places = served.Trained(folder, *tables, training), Places(workspace.features_dir, workspace.states_dir)
+    trained, places = Trained(folder, *tables, training), Places(workspace.features_dir, workspace.states_dir)
     with training_hooks("student", training.objective) as hooks:
-        data = served.compress_exported(open_checked(model), trained, settings, places, hooks)
+        data = compress_exported(open_checked(model), trained, settings, places, hooks)
     return seal(workspace, "served_model", data, suffix=".onnx", rows=1)

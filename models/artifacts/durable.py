@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from models.errors import OutputBusy, StorageError
+from models.errors import OutputBusy, SortlineError, StorageError
 
 TEMPORARY_PREFIX = ".tmp-"
 
@@ -38,6 +40,37 @@ def storage_errors(path: Path, wish: str) -> Iterator[None]:
             "a folder with free space that this user may read and write",
             "Free space, mend the permissions or choose another place, then run the same command again.",
         ) from error
+
+
+def read_plain(path: Path, at_most_bytes: int, refuse: Callable[[str], SortlineError]) -> bytes | None:
+    """The bytes of a regular file, by one opening of it; None where the name is free.
+
+    What is looked at is what is read, whatever takes its name meanwhile. Hard links, as some backups make them, do no
+    harm.
+
+    Args:
+        path: of the file.
+        at_most_bytes: what is read of a larger one is a byte more, which tells it from others.
+        refuse: gives the error for a link or what is no file, from words that say which.
+
+    Raises:
+        StorageError: the file cannot be read.
+    """
+    with storage_errors(path, "read"):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise refuse("a link") from error
+            raise
+        # Before anything reads it: a folder does not even become a file object.
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise refuse("not a regular file")
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(at_most_bytes + 1)
 
 
 def write_durably(path: Path, data: bytes, *, exclusive: bool = False) -> None:

@@ -6,7 +6,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, cached_property
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from models.errors import TrainingStopped
 from models.learning.metrics import confusion_counts, objective_value
 from models.learning.multi_label_metrics import given_labels, multi_label_objective
 from models.parallel import map_in_threads
-from models.serving.export import metadata_of
+from models.serving.export import bytes_of, metadata_of
 from models.serving.lint import lint_model
 from models.serving.picture_scorer import card_of
 from models.serving.session import ImageSession
@@ -202,64 +202,49 @@ def _seconds(session: ImageSession, pixels: Pixels, calls: int) -> float:
 
 
 def _attempts(judge: _Judge, more: Iterable[Attempt]) -> Iterator[Attempt]:
-    settings = judge.settings
-    maker = _GraphMaker(judge)
+    settings, calibration = judge.settings, judge.pictures.train[: judge.settings.calibration_rows]
+    whole = _Graph(lambda: prepared(judge.onnx_bytes), calibration)
+    smaller = _Graph(lambda: pruned(whole.model, calibration, settings.prune_share), calibration)
+    said = f"without {settings.prune_share:.0%} of the channels inside blocks"
     if settings.int8:
-        yield from _integer_attempts(judge, maker, 0.0, "int8")
+        yield from _integer_attempts(judge, whole, "int8", "")
+    if settings.prune_share and settings.int8:
+        yield from _integer_attempts(judge, smaller, "pruned", f"{said}, in integers")
     if settings.prune_share:
-        yield from _pruned_attempts(judge, maker)
+        yield Attempt("pruned", "pruned", said, lambda: _with_own_head(judge, bytes_of(smaller.model)))
     if settings.float16:
         yield Attempt("float16", "float16", "", lambda: Made(half_precision(judge.onnx_bytes), judge.pictures.tune))
     yield from more
 
 
-class _GraphMaker:
-    """Graphs with folded norms, and makers of integers from them, each made once it is asked for."""
+class _Graph:
+    """A graph with folded norms and the maker of integers from it, each made once it is asked for."""
 
-    def __init__(self, judge: _Judge) -> None:
-        self._onnx_bytes = judge.onnx_bytes
-        self._calibration = judge.pictures.train[: judge.settings.calibration_rows]
+    def __init__(self, make: Callable[[], onnx.ModelProto], calibration: Pixels) -> None:
+        self._make, self._calibration = make, calibration
 
     @cached_property
-    def prepared(self) -> onnx.ModelProto:
-        """The exported model with norms folded into weights."""
-        return prepared(self._onnx_bytes)
+    def model(self) -> onnx.ModelProto:
+        """The graph itself."""
+        return self._make()
 
-    @cache  # noqa: B019 - one judge, a handful of graphs
-    def graph(self, share: float) -> onnx.ModelProto:
-        """It without that share of the channels inside blocks."""
-        return pruned(self.prepared, self._calibration, share) if share else self.prepared
-
-    @cache  # noqa: B019 - as above
-    def integers(self, share: float) -> IntegerMaker:
-        """The maker of integers from that graph."""
-        return IntegerMaker(self.graph(share), self._calibration)
+    @cached_property
+    def integers(self) -> IntegerMaker:
+        """The maker of integers from it."""
+        return IntegerMaker(self.model, self._calibration)
 
 
-def _integer_attempts(judge: _Judge, maker: _GraphMaker, share: float, family: str) -> Iterator[Attempt]:
-    variant: Variant = "pruned" if share else "int8"
-    total = len(convolutions(maker.prepared.graph))
+def _integer_attempts(judge: _Judge, graph: _Graph, variant: Variant, said: str) -> Iterator[Attempt]:
+    # Counted in the exported model: preparing it may fail, and that is for an attempt to do.
+    total = len(convolutions(onnx.load_from_string(judge.onnx_bytes).graph))
     for count in (n for n in _FLOAT_CONVOLUTIONS if n < total):
         kept = f"all but the first {count} of {total} convolutions" if count else ""
-        detail = ", ".join(filter(None, (f"{_said(share)}, in integers" if share else "", kept)))
         yield Attempt(
             variant,
-            family,
-            detail,
-            lambda count=count: _with_own_head(judge, maker.integers(share).make(count)),  # type: ignore[misc]
+            f"{variant} in integers",
+            ", ".join(filter(None, (said, kept))),
+            lambda count=count: _with_own_head(judge, graph.integers.make(count)),  # type: ignore[misc]
         )
-
-
-def _pruned_attempts(judge: _Judge, maker: _GraphMaker) -> Iterator[Attempt]:
-    share = judge.settings.prune_share
-    if judge.settings.int8:
-        yield from _integer_attempts(judge, maker, share, "pruned int8")
-    made = lambda: _with_own_head(judge, maker.graph(share).SerializeToString())  # noqa: E731
-    yield Attempt("pruned", "pruned", _said(share), made)
-
-
-def _said(share: float) -> str:
-    return f"without {share:.0%} of the channels inside blocks"
 
 
 def _with_own_head(judge: _Judge, onnx_bytes: bytes) -> Made:
@@ -290,5 +275,4 @@ def with_card(onnx_bytes: bytes, card: ModelCard) -> bytes:
     model = onnx.load_from_string(onnx_bytes)
     del model.metadata_props[:]
     helper.set_model_props(model, metadata_of(card, model.opset_import[0].version))
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+    return bytes_of(model)

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from models.compression.compress import TUNE_ROWS, Attempt, Pictures, compress
 from models.compression.settings import CompressionSettings
+from models.compression.student import Trained, train_student
 from models.data.split import TRAIN, TUNE
 from models.learning.fit import Places
 from models.learning.lesson import sample_of
 from models.learning.pixel_store import PixelStore
 from models.learning.progress import NOBODY, Hooks
-from models.learning.training_settings import TrainingSettings
 from models.serving.picture_scorer import card_of
 
 _TRAIN_ROWS = 600
-
-
-class Trained(NamedTuple):
-    """What the exported model was trained with: the folder, its tables SPLIT and RESAMPLE_PLAN, and the settings."""
-
-    folder: Path
-    split: pa.Table
-    plan: pa.Table
-    training: TrainingSettings
 
 
 def compress_exported(
@@ -62,8 +50,7 @@ def _pictures(onnx_bytes: bytes, trained: Trained, places: Places) -> Pictures:
 def _students(
     onnx_bytes: bytes, trained: Trained, settings: CompressionSettings, places: Places, hooks: Hooks
 ) -> Iterator[Attempt]:
-    if not settings.student:
-        return
-    from models.compression.student import student_attempt  # noqa: PLC0415 - torch takes seconds to import
-
-    yield student_attempt(onnx_bytes, trained[:3], trained.training, settings, places, hooks)
+    if settings.student:
+        detail = f"{settings.student}, {settings.student_size_px or 'its own'} px"
+        make = lambda: train_student(onnx_bytes, trained, settings, places, hooks)  # noqa: E731
+        yield Attempt("student", "student", detail, make)

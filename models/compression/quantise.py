@@ -16,6 +16,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models.compression.equalise import equalised, with_corrected_biases
 from models.compression.graph import convolutions
+from models.serving.export import bytes_of
 
 # Convolutions and what stays in integers between them; pooling, the head and recurrence stay float, where they cost
 # little and a range that several scales share would cost much.
@@ -36,11 +37,6 @@ class IntegerMaker:
         self._calibration = calibration
         self._equalised = equalised(prepared, calibration)
 
-    @property
-    def convolution_count(self) -> int:
-        """How many convolutions there are to make integers of."""
-        return len(convolutions(self._equalised.graph))
-
     def make(self, float_convolutions: int) -> bytes:
         """ONNX bytes with all convolutions but the first few in integers."""
         kept = [node.name for node in convolutions(self._equalised.graph)[:float_convolutions]]
@@ -60,11 +56,8 @@ class IntegerMaker:
                 nodes_to_exclude=kept,
             )
             model = onnx.load(target)
-        _forget_unused_domains(model)
-        del model.metadata_props[:]
-        model.metadata_props.extend(self._equalised.metadata_props)
-        data: bytes = model.SerializeToString(deterministic=True)
-        return data
+        _clean(model, self._equalised)
+        return bytes_of(model)
 
 
 class PictureReader(CalibrationDataReader):  # type: ignore[misc]
@@ -89,18 +82,17 @@ def prepared(onnx_bytes: bytes) -> onnx.ModelProto:
         model = onnx.load(target)
     for position, node in enumerate(model.graph.node):
         node.name = node.name or f"node_{position}"
-    _forget_unused_domains(model)
-    del model.metadata_props[:]
-    model.metadata_props.extend(onnx.load_from_string(onnx_bytes).metadata_props)
+    _clean(model, onnx.load_from_string(onnx_bytes))
     return model
 
 
-def _forget_unused_domains(model: onnx.ModelProto) -> None:
-    """Takes back the sets of operators that ONNX Runtime names in every file that it writes."""
+def _clean(model: onnx.ModelProto, source: onnx.ModelProto) -> None:
+    """Takes back what ONNX Runtime names in every file that it writes, and leaves what the source says of itself."""
     used = {node.domain for node in model.graph.node}
     kept = [entry for entry in model.opset_import if entry.domain in used]
-    del model.opset_import[:]
+    del model.opset_import[:], model.metadata_props[:]
     model.opset_import.extend(kept)
+    model.metadata_props.extend(source.metadata_props)
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
-Floats = NDArray[np.float64]
+from models.compression.graph import Floats, put, tensors_of, values_of
+from models.serving.export import bytes_of
+
 _WEIGHT, _BIAS = "head_0_weight", "head_0_bias"
 # In units of the embeddings' variance: enough that a few hundred pictures do not overrule the head.
 _RIDGE = 1.0
@@ -24,12 +25,11 @@ def refit_head(onnx_bytes: bytes, wanted: NDArray[np.float32], given: NDArray[np
         given: (N, D) embeddings of the changed model on the same pictures.
     """
     model = onnx.load_from_string(onnx_bytes)
-    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    weight, bias = (numpy_helper.to_array(tensors[name]).astype(np.float64) for name in (_WEIGHT, _BIAS))
+    tensors = tensors_of(model.graph)
+    weight, bias = (values_of(tensors[name]) for name in (_WEIGHT, _BIAS))
     for name, values in zip((_WEIGHT, _BIAS), _refitted(weight, bias, wanted, given), strict=True):
-        tensors[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name))
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+        put(tensors[name], values)
+    return bytes_of(model)
 
 
 def _refitted(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from models.compression.compress import TUNE_ROWS, Attempt, Made, answers_of
+from models.compression.compress import TUNE_ROWS, Made, answers_of
 from models.compression.settings import CompressionSettings
 from models.learning.checkpoint import encode_checkpoint
 from models.learning.export_checkpoint import export_checkpoint
@@ -23,55 +24,41 @@ from models.serving.session import ImageSession
 _TEACHER_SHARE = 0.7
 
 
-def student_attempt(
-    onnx_bytes: bytes,
-    tables: tuple[Path, pa.Table, pa.Table],
-    training: TrainingSettings,
-    settings: CompressionSettings,
-    places: Places,
-    hooks: Hooks,
-) -> Attempt:
-    """A student of the exported model, to be trained on the pictures of train alone.
+class Trained(NamedTuple):
+    """What the exported model was trained with: the folder, its tables SPLIT and RESAMPLE_PLAN, and the settings."""
+
+    folder: Path
+    split: pa.Table
+    plan: pa.Table
+    training: TrainingSettings
+
+
+def train_student(
+    onnx_bytes: bytes, trained: Trained, settings: CompressionSettings, places: Places, hooks: Hooks
+) -> Made:
+    """A student of the exported model, trained on the pictures of train alone.
 
     Its classes are weighed as its teacher weighs them: the teacher's answers are corrected already.
 
     Args:
         onnx_bytes: the exported model.
-        tables: the folder, and its SPLIT and RESAMPLE_PLAN.
-        training: as the teacher was trained, but for network, size and the correction.
+        trained: what it was trained with, of which network, size and the correction are changed.
         settings: which network, at which size.
         places: where pixels and unfinished trainings are kept.
         hooks: who is told of progress.
     """
-    detail = f"{settings.student}, {settings.student_size_px or 'its own'} px"
-    return Attempt(
-        "student", "student", detail, lambda: _trained(onnx_bytes, tables, training, settings, places, hooks)
-    )
-
-
-def _trained(
-    onnx_bytes: bytes,
-    tables: tuple[Path, pa.Table, pa.Table],
-    training: TrainingSettings,
-    settings: CompressionSettings,
-    places: Places,
-    hooks: Hooks,
-) -> Made:
-    folder, split, plan = tables
+    folder, split, plan, training = trained
     card = card_of(onnx_bytes)
     lesson = prepare_lesson(folder, split, plan, _as_student(training, settings))
-    seen = PixelStore(places.features_dir / "pixels", card.preprocess).pixels(
-        lesson.train.paths, lesson.train.image_ids
-    )
+    store = PixelStore(places.features_dir / "pixels", card.preprocess)
+    seen = store.pixels(lesson.train.paths, lesson.train.image_ids)
     taught = answers_of(ImageSession(onnx_bytes), seen).probabilities
     targets = _TEACHER_SHARE * taught + (1 - _TEACHER_SHARE) * lesson.train.targets
     lesson = lesson._replace(train=lesson.train._replace(targets=np.asarray(targets, dtype=np.float32)))
     checkpoint = fit_classifier(lesson, Subject(card.name, card.data_sha256), places, hooks)
     data = export_checkpoint(encode_checkpoint(checkpoint), folder, split, places.features_dir)
-    own = checkpoint.card.preprocess
-    store, judged = PixelStore(places.features_dir / "pixels", own), slice(TUNE_ROWS)
-    tune = store.pixels(lesson.tune.paths[judged], lesson.tune.image_ids[judged])
-    return Made(data, tune)
+    store = PixelStore(places.features_dir / "pixels", checkpoint.card.preprocess)
+    return Made(data, store.pixels(lesson.tune.paths[:TUNE_ROWS], lesson.tune.image_ids[:TUNE_ROWS]))
 
 
 def _as_student(training: TrainingSettings, settings: CompressionSettings) -> TrainingSettings:

@@ -5,13 +5,9 @@ from __future__ import annotations
 from itertools import cycle, islice
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from models.artifacts.records import ModelCard
-from models.data.decode import decode_rgb
-from models.data.limits import NO_LIMITS
 from models.data.odd_pictures import odd_picture
 from models.data.split import TRAIN, TUNE
 from models.learning.checkpoint import build_of, decode_checkpoint, rebuild_trunk
@@ -20,6 +16,7 @@ from models.learning.frozen import frozen_trunk
 from models.learning.lesson import sample_of
 from models.networks.registry import find_network
 from models.serving.export import attach_head, served_layers, trunk_onnx
+from models.serving.golden import pixels_of
 from models.serving.parity import PARITY_PICTURES, check_parity
 
 
@@ -36,7 +33,7 @@ def export_checkpoint(data: bytes, folder: Path, split: pa.Table, features_dir: 
     else:
         trunk_bytes = frozen_trunk(find_network(card.network), build, features_dir)
     onnx_bytes = attach_head(trunk_bytes, checkpoint.layers, card)
-    pictures = pixels_of(odd_files(folder, split, card, PARITY_PICTURES), card)
+    pictures = pixels_of(odd_files(folder, split, card, PARITY_PICTURES), card.preprocess)
     check_parity(onnx_bytes, trunk, served_layers(checkpoint.layers, card), pictures)
     return onnx_bytes
 
@@ -47,8 +44,3 @@ def odd_files(folder: Path, split: pa.Table, card: ModelCard, count: int) -> lis
     known = [pair for sample in samples for pair in zip(sample.paths, sample.image_ids, strict=True)]
     chosen = islice(cycle(known[:count]), count)
     return [odd_picture(load_picture(path, image_id).rgb, k) for k, (path, image_id) in enumerate(chosen)]
-
-
-def pixels_of(files: list[bytes], card: ModelCard) -> NDArray[np.uint8]:
-    """(N, height_px, width_px, 3) uint8 of files as the model's contract reads them."""
-    return np.stack([card.preprocess.apply(decode_rgb(data, NO_LIMITS.max_pixels)[0]) for data in files])

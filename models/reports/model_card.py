@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from models.artifacts.records import ModelCard, Scorecard
+from models.reports.page import page_environment
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:])")
 _LEAST_CLASS_ROWS = 10
@@ -19,16 +18,9 @@ def markdown_text(value: object) -> str:
 
 def model_page(card: ModelCard, scorecard: Scorecard) -> str:
     """Markdown of a model card, after Mitchell et al. (arXiv 1810.03993)."""
-    environment = Environment(
-        loader=PackageLoader("models.reports"),
-        # Markdown, in which HTML's escapes would be shown; every value goes through `text` instead.
-        autoescape=False,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    # Markdown shows HTML's escapes; every value goes through `text` instead.
+    environment = page_environment(escapes_html=False)
     environment.filters["text"] = markdown_text
-    environment.filters["share"] = lambda value: "-" if value is None else f"{value:.3f}"
     few = [score.label for score in scorecard.served.per_class if score.support < _LEAST_CLASS_ROWS]
     page = environment.get_template("model_card.md").render(card=card, scores=scorecard.served, few=few)
     return page.strip() + "\n"

@@ -16,10 +16,10 @@ from models.errors import UnreadableImage
 THUMBNAIL_PX = 120
 
 
-def page_environment() -> Environment:
-    """Templates that escape every value."""
+def page_environment(*, escapes_html: bool = True) -> Environment:
+    """Templates that escape every value; where HTML's escapes would be shown, the template has to see to it."""
     environment = Environment(
-        loader=PackageLoader("models.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("models.reports"), autoescape=escapes_html, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["share"] = lambda value: "-" if value is None else f"{value:.3f}"
     return environment

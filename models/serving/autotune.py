@@ -33,6 +33,11 @@ class Option(NamedTuple):
     intra_threads: int
     graph_level: GraphLevel
 
+    @property
+    def session(self) -> SessionSettings:
+        """The settings of its session."""
+        return SessionSettings(intra_threads=self.intra_threads, graph_level=self.graph_level)
+
 
 class Tuning(BaseModel):
     """What runs fastest here.
@@ -43,9 +48,7 @@ class Tuning(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    threads: int
-    intra_threads: int
-    graph_level: GraphLevel
+    option: Option
     pictures_per_s: dict[str, float]
 
 
@@ -58,7 +61,7 @@ def tuned(onnx_bytes: bytes, card: ModelCard, files: Sequence[bytes], folder: Pa
         files: pictures to measure with.
         folder: where tunings are kept.
     """
-    known = (onnx_bytes, platform.processor().encode(), ort.__version__.encode(), _machine())
+    known = (onnx_bytes, ort.__version__.encode(), _machine())
     path = folder / f"{hashlib.sha256(b'/'.join(known)).hexdigest()[:24]}.json"
     if path.is_file():
         return Tuning.model_validate_json(path.read_bytes())
@@ -70,7 +73,7 @@ def tuned(onnx_bytes: bytes, card: ModelCard, files: Sequence[bytes], folder: Pa
 def measure(onnx_bytes: bytes, card: ModelCard, files: Sequence[bytes]) -> Tuning:
     """The fastest option, decoding included, by the median of rounds that take turns; a few seconds."""
     default, *others = options(usable_cores(), card.variant)
-    sessions = {option: ImageSession(onnx_bytes, settings_of(option)) for option in (default, *others)}
+    sessions = {option: ImageSession(onnx_bytes, option.session) for option in (default, *others)}
     rates: dict[Option, list[float]] = {option: [] for option in sessions}
     for _ in range(_ROUNDS):
         for option, session in sessions.items():
@@ -79,7 +82,7 @@ def measure(onnx_bytes: bytes, card: ModelCard, files: Sequence[bytes]) -> Tunin
     best = max(medians, key=lambda option: medians[option])
     chosen = best if medians[best] > _WORTH * medians[default] else default
     named = {f"{o.threads} x {o.intra_threads}, {o.graph_level}": round(value, 1) for o, value in medians.items()}
-    return Tuning(**chosen._asdict(), pictures_per_s=named)
+    return Tuning(option=chosen, pictures_per_s=named)
 
 
 def options(cores: int, variant: Variant) -> list[Option]:
@@ -91,11 +94,6 @@ def options(cores: int, variant: Variant) -> list[Option]:
     # In integers, another graph rounds otherwise.
     found += [Option(cores, 1, "extended")] if variant in ("float", "student") else []
     return [*found, Option(1, cores, "all")] if cores > 1 else found
-
-
-def settings_of(option: Option) -> SessionSettings:
-    """The session's settings of an option."""
-    return SessionSettings(intra_threads=option.intra_threads, graph_level=option.graph_level)
 
 
 def rate(session: ImageSession, preprocess: Preprocess, files: Sequence[bytes], threads: int) -> float:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import stat
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 from pydantic import ValidationError
 
-from models.artifacts.durable import storage_errors, write_durably
+from models.artifacts.durable import read_plain, storage_errors, write_durably
 from models.artifacts.records import ModelCard, Scorecard
 from models.artifacts.tables import EVALUATION, GOLDEN, decode_table, encode_table, table_of
 from models.errors import ArtifactChanged, ArtifactMissing
-from models.serving.lint import lint_model, read_metadata
-from models.serving.picture_scorer import CARD_KEY
+from models.serving.lint import lint_model
+from models.serving.picture_scorer import card_of
 from models.serving.signature import SIGNATURE_FILE, UNSIGNED, SignatureSettings, check_signature
 
 MODEL_FILE, CARD_FILE, SCORECARD_FILE = "model.onnx", "card.json", "scorecard.json"
@@ -140,7 +138,7 @@ def _checked_model(folder: Path, data: dict[str, bytes], card: ModelCard) -> byt
     for name in sorted({MODEL_FILE, served_file(card)}):
         lint_model(data[name])
     model = data[served_file(card)]
-    if ModelCard.model_validate_json(read_metadata(model).get(CARD_KEY, "{}")) != card:
+    if card_of(model) != card:
         raise _changed(folder, f"{CARD_FILE} is not the card in {served_file(card)}")
     return model
 
@@ -171,17 +169,10 @@ def _read_files(folder: Path, entries: dict[str, str]) -> dict[str, bytes]:
 
 
 def _read_plain(path: Path, limit_bytes: int = 1 << 31) -> bytes:
-    """The bytes of a regular file; hard links, as some backups make them, do no harm: these bytes are the ones used."""
-    if path.is_symlink():
-        raise _changed(path.parent, f"{path.name} is a link")
-    try:
-        # By one opening: what is looked at is what is read, whatever takes its name meanwhile.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            is_file, data = stat.S_ISREG(os.fstat(file.fileno()).st_mode), file.read(limit_bytes + 1)
-    except FileNotFoundError as error:
-        raise _changed(path.parent, f"{path.name} is missing") from error
-    if not is_file or len(data) > limit_bytes:
-        raise _changed(path.parent, f"{path.name} is no file, or larger than {limit_bytes} bytes")
+    data = read_plain(path, limit_bytes, lambda what: _changed(path.parent, f"{path.name} is {what}"))
+    if data is None or len(data) > limit_bytes:
+        what = "missing" if data is None else f"larger than {limit_bytes} bytes"
+        raise _changed(path.parent, f"{path.name} is {what}")
     return data
 
 

@@ -38,7 +38,7 @@ def trunk_onnx(trunk: torch.nn.Module, size_px: int, channels: int = 3) -> bytes
         )
     if program is None:
         raise ExportMismatch("the exporter gave no program", "an ONNX graph", "Check the network's operations.")
-    return _bytes_of(_without_source_paths(program.model_proto))
+    return bytes_of(_without_source_paths(program.model_proto))
 
 
 def attach_head(trunk: bytes, layers: Sequence[Layer], card: ModelCard) -> bytes:
@@ -60,7 +60,7 @@ def attach_head(trunk: bytes, layers: Sequence[Layer], card: ModelCard) -> bytes
     _declare_outputs(model.graph, len(card.classes))
     helper.set_model_props(model, metadata_of(card, model.opset_import[0].version))
     onnx.checker.check_model(model)
-    return _bytes_of(model)
+    return bytes_of(model)
 
 
 def served_layers(layers: Sequence[Layer], card: ModelCard) -> list[Layer]:
@@ -151,6 +151,7 @@ def _without_source_paths(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _bytes_of(model: onnx.ModelProto) -> bytes:
+def bytes_of(model: onnx.ModelProto) -> bytes:
+    """The file of a model; equal models, equal bytes."""
     data: bytes = model.SerializeToString(deterministic=True)
     return data

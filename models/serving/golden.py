@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from models.artifacts.tables import GOLDEN, table_of
 from models.data.decode import decode_rgb
-from models.data.limits import NO_LIMITS
+from models.data.limits import DecodeLimits
+from models.data.preprocess import Preprocess
 from models.errors import ArtifactChanged, UnreadableImage
 from models.serving.picture_scorer import PictureScorer
 
@@ -21,11 +22,27 @@ _EXACT = ("float", "student")
 Floats = NDArray[np.float64]
 
 
+def pixels_of(files: Sequence[bytes], preprocess: Preprocess) -> NDArray[np.uint8]:
+    """(N, height_px, width_px, 3) of one or more picture files, as the model's contract reads them."""
+    return np.stack([preprocess.apply(decode_rgb(data, DecodeLimits().max_pixels)[0]) for data in files])
+
+
+def golden_files(golden: pa.Table) -> list[bytes]:
+    """The picture files of a bundle.
+
+    Raises:
+        ArtifactChanged: there are none.
+    """
+    files: list[bytes] = golden["picture"].to_pylist()
+    if not files:
+        raise ArtifactChanged("a bundle without golden pictures", "some to answer", "Train anew.")
+    return files
+
+
 def golden_table(files: Sequence[bytes], scorer: PictureScorer) -> pa.Table:
     """Table GOLDEN of picture files, answered by the model that will be served."""
     rows = []
-    for data in files:
-        pixels = scorer.card.preprocess.apply(decode_rgb(data, NO_LIMITS.max_pixels)[0])
+    for data, pixels in zip(files, pixels_of(files, scorer.card.preprocess), strict=True):
         digest = hashlib.sha256(pixels.tobytes()).hexdigest()
         rows.append({"picture": data, "pixels_sha256": digest, "probabilities": scorer.probabilities(pixels)})
     return table_of(rows, GOLDEN)
@@ -40,9 +57,7 @@ def check_golden(golden: pa.Table, scorer: PictureScorer) -> float:
     Raises:
         ArtifactChanged: the difference is above the limit; the message says whether decoding or the model differs.
     """
-    if not golden.num_rows:
-        raise ArtifactChanged("a bundle without golden pictures", "some to answer", "Train anew.")
-    found = _answered(golden["picture"].to_pylist(), scorer)
+    found = _answered(golden_files(golden), scorer)
     answers, expected = (np.array(table["probabilities"].to_pylist()) for table in (found, golden))
     limit = GOLDEN_TOLERANCE if scorer.card.variant in _EXACT else ROUNDED_TOLERANCE
     largest, moved = float(np.abs(answers - expected).max()), _moved(answers, expected, 2 * limit)

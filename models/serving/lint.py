@@ -63,6 +63,7 @@ class LintLimits(Settings):
 
 
 LINT_LIMITS = LintLimits()
+_NO_MODEL = "is not an ONNX file: it is empty, cut off or of another format"
 
 
 def lint_model(onnx_bytes: bytes, limits: LintLimits = LINT_LIMITS) -> None:
@@ -86,10 +87,15 @@ def lint_model(onnx_bytes: bytes, limits: LintLimits = LINT_LIMITS) -> None:
 
 
 def read_metadata(onnx_bytes: bytes) -> dict[str, str]:
-    """Texts in a model file that was judged, by name; the model is not loaded for it."""
-    import onnx  # noqa: PLC0415 - takes time
+    """Texts in a model file, by name; the model is not loaded for it.
 
-    return {entry.key: entry.value for entry in onnx.ModelProto.FromString(onnx_bytes).metadata_props}
+    Raises:
+        UnsafeModel: it is no model file.
+    """
+    model = _parsed(onnx_bytes)
+    if model is None:
+        raise UnsafeModel(f"model file {_NO_MODEL}", "an ONNX file", "Export it anew with sortline.")
+    return {entry.key: entry.value for entry in model.metadata_props}
 
 
 def _findings(onnx_bytes: bytes, limits: LintLimits) -> Iterator[str]:
@@ -98,7 +104,7 @@ def _findings(onnx_bytes: bytes, limits: LintLimits) -> Iterator[str]:
         return
     model = _parsed(onnx_bytes)
     if model is None:
-        yield "it is not an ONNX file: it is empty, cut off or of another format"
+        yield f"it {_NO_MODEL}"
         return
     parts = list(islice(_parts(model), limits.max_parts + 1))
     if len(parts) > limits.max_parts:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from models.artifacts.records import ModelCard
 from models.data.decode import FileTimes, read_picture
 from models.data.limits import DecodeLimits
-from models.errors import UnreadableImage
+from models.errors import ArtifactChanged, UnreadableImage
 from models.learning.multi_label_metrics import given_labels
+from models.serving.lint import read_metadata
 from models.serving.session import CPU, ImageSession, SessionSettings
 
 CARD_KEY = "sortline.card"
@@ -84,8 +85,15 @@ def top_classes(
 
 
 def card_of(onnx_bytes: bytes) -> ModelCard:
-    """The model card that an exported model carries."""
-    return ModelCard.model_validate_json(ImageSession(onnx_bytes).metadata[CARD_KEY])
+    """The model card that an exported model carries.
+
+    Raises:
+        ArtifactChanged: it carries none.
+    """
+    text = read_metadata(onnx_bytes).get(CARD_KEY)
+    if text is None:
+        raise ArtifactChanged("a model without its card", "one that Sortline exported", "Export it anew.")
+    return ModelCard.model_validate_json(text)
 
 
 def prediction_row(row: dict[str, Any], scored: Scored, card: ModelCard, top_k: int) -> dict[str, Any]:

@@ -285,9 +285,8 @@ def _tuned(job: ScoreJob, rows: int) -> ScoringSettings:
     if not settings.autotune or is_chosen or job.tuning_dir is None or rows < _TUNED_FROM_ROWS:
         return settings
     files = job.bundle.golden["picture"].to_pylist()
-    found = tuned(job.bundle.onnx_bytes, job.bundle.card, files, job.tuning_dir)
-    session = SessionSettings(intra_threads=found.intra_threads, graph_level=found.graph_level)
-    return settings.model_copy(update={"threads": found.threads, "session": session})
+    best = tuned(job.bundle.onnx_bytes, job.bundle.card, files, job.tuning_dir).option
+    return settings.model_copy(update={"threads": best.threads, "session": best.session})
 
 
 def _key(row: dict[str, Any]) -> tuple[object, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import errno
 import hashlib
 import os
 import shlex
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from models.artifacts.durable import make_folder, storage_errors, sync_folder, write_durably
+from models.artifacts.durable import make_folder, read_plain, storage_errors, sync_folder, write_durably
 from models.errors import ArtifactMissing, SettingsError, SignatureRefused
 from models.settings import Settings
 
@@ -188,31 +187,11 @@ def _parse(folder: Path, content: bytes) -> tuple[str, bytes]:
 
 
 def _read_plain(path: Path, at_most_bytes: int) -> bytes | None:
-    """The bytes of a regular file, by one opening of it; None where the name is free."""
-    with storage_errors(path, "read"):
-        descriptor = _open_plain(path)
-        if descriptor is None:
-            return None
-        with os.fdopen(descriptor, "rb") as file:
-            data = file.read(at_most_bytes + 1)
-    if len(data) > at_most_bytes:
+    """The bytes of a file in the bundle; None where the name is free."""
+    data = read_plain(path, at_most_bytes, lambda what: _refused(path.parent, f"has a {path.name} that is {what}"))
+    if data is not None and len(data) > at_most_bytes:
         raise _refused(path.parent, f"has a {path.name} of more than {at_most_bytes} bytes")
     return data
-
-
-def _open_plain(path: Path) -> int | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise _refused(path.parent, f"has a {path.name} that is a link") from error
-        raise
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise _refused(path.parent, f"has a {path.name} that is not a regular file")
 
 
 def _load_public(path: Path) -> Ed25519PublicKey:

@@ -6,20 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from models.data.decode import decode_rgb
 from models.data.limits import DecodeLimits
-from models.errors import ArtifactChanged, SortlineError
+from models.errors import SortlineError
 from models.serving.bundle import Bundle, read_bundle
-from models.serving.golden import check_golden
+from models.serving.golden import check_golden, golden_files, pixels_of
 from models.serving.lint import LINT_LIMITS
 from models.serving.model_probe import probe_model
 from models.serving.picture_scorer import PictureScorer
 from models.serving.signature import UNSIGNED, SignatureSettings
 
-_FINGERPRINT_DIGITS = 16
-_LIMITS = DecodeLimits()
+_FINGERPRINT_DIGITS = 32
 
 
 class Checked(NamedTuple):
@@ -43,7 +39,7 @@ def verify_bundle(folder: Path, signature: SignatureSettings = UNSIGNED) -> list
 
     checks: list[tuple[str, Callable[[], str]]] = [
         ("files, signature and operators", read),
-        ("signed by", lambda: (opened[0].signed_by or "nobody whom the settings name")[: _FINGERPRINT_DIGITS * 2]),
+        ("signed by", lambda: (opened[0].signed_by or "nobody whom the settings name")[:_FINGERPRINT_DIGITS]),
         ("runs within limits", lambda: _probed(opened[0])),
         ("answers golden pictures", lambda: _answered(opened[0])),
     ]
@@ -57,14 +53,11 @@ def verify_bundle(folder: Path, signature: SignatureSettings = UNSIGNED) -> list
 
 
 def _probed(bundle: Bundle) -> str:
-    preprocess, files = bundle.card.preprocess, bundle.golden["picture"].to_pylist()
-    if not files:
-        raise ArtifactChanged("a bundle without golden pictures", "some to answer", "Train anew.")
-    pixels = np.stack([preprocess.apply(decode_rgb(data, _LIMITS.max_pixels)[0]) for data in files])
+    pixels = pixels_of(golden_files(bundle.golden), bundle.card.preprocess)
     probe_model(bundle.onnx_bytes, pixels, None, task=bundle.card.task, lint=LINT_LIMITS)
     return f"{len(pixels)} pictures in a process of its own"
 
 
 def _answered(bundle: Bundle) -> str:
-    largest = check_golden(bundle.golden, PictureScorer(bundle.onnx_bytes, _LIMITS))
+    largest = check_golden(bundle.golden, PictureScorer(bundle.onnx_bytes, DecodeLimits()))
     return f"{bundle.golden.num_rows} pictures, largest difference {largest:.1e}"

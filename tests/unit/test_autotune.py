@@ -33,7 +33,7 @@ def test_only_what_is_clearly_faster_takes_the_place_of_the_default(
 ) -> None:
     asked = _clock(monkeypatch, 2, gain)
     found = tuned(champion.onnx_bytes, champion.card, [], tmp_path)
-    assert (found.threads, found.intra_threads, found.graph_level) == options(2, "float")[position]
+    assert found.option == options(2, "float")[position]
     assert len(found.pictures_per_s) == 3
     count = len(asked)
     assert tuned(champion.onnx_bytes, champion.card, [], tmp_path) == found

@@ -13,13 +13,14 @@ from torch import nn
 from models.artifacts.workspace import Workspace
 from models.compression import compress as compression
 from models.compression.compress import Attempt, Made, Pictures, answers_of, compress
-from models.compression.compress_exported import Trained, compress_exported
+from models.compression.compress_exported import compress_exported
 from models.compression.equalise import WEIGHT_LEVELS, equalised, with_corrected_biases
 from models.compression.float16 import half_precision
 from models.compression.prune import pruned
 from models.compression.quantise import IntegerMaker, prepared
 from models.compression.refit_head import refit_head
 from models.compression.settings import CompressionSettings
+from models.compression.student import Trained
 from models.data.resample import ResamplingSettings, plan_resampling
 from models.data.split import TRAIN, TUNE
 from models.errors import SettingsError
