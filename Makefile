@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed-from-lock
 
-.PHONY: setup demo test packaging faults lint fmt types lock corpus bench-data bench-learning bench-bundle bench clean
+.PHONY: setup demo test packaging faults gpu lint fmt types lock corpus bench-data bench-learning bench-bundle bench clean
 
 setup: $(STAMP)
 
@@ -21,11 +21,15 @@ demo: setup
 
 # One process a core; the tests of one file stay together, for what they share is made once.
 test: setup
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not packaging and not faults"
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not packaging and not faults and not gpu"
 
 # Real processes that are stopped, killed and started again; SHORT=1 leaves out those that train two at once.
 faults: setup
 	$(BIN)/pytest -m faults $(if $(SHORT),-k "told_to_stop or leaves_no_server or (same_weights and not 2)")
+
+# Training on the GPU of this machine; skipped where there is none.
+gpu: setup
+	$(BIN)/pytest -m gpu tests/gpu
 
 # Sortline as a user installs it: from its wheel, into an environment of its own.
 packaging: setup

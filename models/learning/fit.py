@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,6 +83,8 @@ def fit_classifier(
     build = Build(settings.seed, settings.size_px or network.size_px, settings.channels)
     device = training_device()
     torch.set_num_threads(max(usable_cores() // world.size, 1))
+    # cuBLAS gives equal results only in a workspace of fixed size, which it asks for before its first product.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     # Machines measure a little differently every time; what rank 0 finds holds for all.
     choice = Choice(*json.loads(world.shared(json.dumps(choose_learner(lesson, network, build, device)))))

@@ -10,7 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from models.errors import MachineError
+
 _EVALUATED_ROWS = 128
+# Norms over a batch need two.
+_LEAST_ROWS = 2
 
 
 def outputs_of(
@@ -31,3 +35,27 @@ def precision(name: str, device: torch.device) -> AbstractContextManager[object]
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or, in torch's words, on a CPU."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def fewer_rows(rows: int, error: BaseException, device: torch.device) -> int:
+    """Half as many rows as did not fit into memory, which is given back.
+
+    Args:
+        rows: that did not go through.
+        error: what stopped them; any that is not about memory is raised again.
+        device: whose memory ran out.
+
+    Raises:
+        MachineError: fewer than two are no batch.
+    """
+    if not is_out_of_memory(error):
+        raise error
+    if rows // 2 < _LEAST_ROWS:
+        raise MachineError(
+            f"memory runs out with {_LEAST_ROWS} pictures at a time",
+            "a smaller network or input",
+            "Set training.size_px.",
+        )
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return rows // 2

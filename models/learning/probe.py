@@ -15,7 +15,7 @@ from models.learning.classifier import Classifier
 from models.learning.inputs import TrainInputs
 from models.learning.losses import row_losses
 from models.learning.optimiser import find_rate, make_optimiser
-from models.learning.passes import precision
+from models.learning.passes import fewer_rows, precision
 from models.learning.trainer import Goal, Runtime
 from models.learning.training_settings import FitSettings
 from models.learning.training_state import FitPlan
@@ -41,9 +41,7 @@ class Probe(NamedTuple):
         """The plan of this training on this machine; every rank takes that of rank 0."""
         started = time.monotonic()
         batch_rows = self.settings.batch_rows or batch_rows_for(self.goal.draws.rows_per_epoch)
-        name = self._precision(batch_rows)
-        rate = self.settings.learning_rate or self._rate(batch_rows, name)
-        step_s = self._step_s(batch_rows, name)
+        name, rate, step_s = self._measured(batch_rows)
         steps = -(-self.goal.draws.rows_per_epoch // (batch_rows * self.runtime.world.size))
         left_s = self.runtime.budget_s * BUDGET_MARGIN - (time.monotonic() - started)
         fitting = int(left_s / max(step_s * steps, 1e-9))
@@ -51,6 +49,20 @@ class Probe(NamedTuple):
             epochs=max(min(self.settings.epochs, fitting), 1), batch_rows=batch_rows, learning_rate=rate, precision=name
         )
         return FitPlan.model_validate_json(self.runtime.world.shared(plan.model_dump_json()))
+
+    def _measured(self, batch_rows: int) -> tuple[str, float, float]:
+        """Precision, highest rate, and seconds of a step, by as many rows at once as memory holds."""
+        before = {key: value.clone() for key, value in self.model.state_dict().items()}
+        rows = batch_rows
+        while True:
+            try:
+                name = self._precision(rows)
+                rate = self.settings.learning_rate or self._rate(rows, name)
+                return name, rate, self._step_s(rows, name) * batch_rows / rows
+            except (MemoryError, RuntimeError) as error:
+                self.model.zero_grad(set_to_none=True)
+                rows = fewer_rows(rows, error, self.runtime.device)
+            self.model.load_state_dict(before)
 
     def _rate(self, batch_rows: int, name: str) -> float:
         """Pretrained weights move at a tenth of what random ones stand."""

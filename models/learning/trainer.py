@@ -19,13 +19,13 @@ from torch import nn
 
 from models.artifacts.records import EpochRecord
 from models.data.draws import DrawWeights, PlanSampler
-from models.errors import MachineError, TrainingDiverged, TrainingStopped
+from models.errors import TrainingDiverged, TrainingStopped
 from models.learning.classifier import Classifier
 from models.learning.inputs import TrainInputs
 from models.learning.interruption import StopRequest
 from models.learning.losses import LossSettings, row_losses
 from models.learning.optimiser import make_optimiser, rate_share, set_rate, update_average
-from models.learning.passes import is_out_of_memory, outputs_of, precision
+from models.learning.passes import fewer_rows, outputs_of, precision
 from models.learning.progress import EpochProgress, OnEpoch, kept_epoch
 from models.learning.ranks import ALONE, World
 from models.learning.training_settings import FitSettings
@@ -43,7 +43,6 @@ from models.learning.training_state import (
 
 Floats = NDArray[np.float64]
 _LEAST_RATE_FACTOR = 0.1
-_LEAST_ROWS = 2
 
 
 class Goal(NamedTuple):
@@ -161,22 +160,12 @@ class Trainer:
         while True:
             try:
                 return self._step(rows, place.micro_rows or len(rows))
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                fewer = (place.micro_rows or len(rows)) // 2
-            # Norms over a batch need two.
-            if fewer < _LEAST_ROWS:
-                raise MachineError(
-                    f"memory runs out with {_LEAST_ROWS} pictures at a time",
-                    "a smaller network or input",
-                    "Set training.size_px.",
-                )
-            place.micro_rows = fewer
-            place.notes.append(f"memory ran out in epoch {place.epoch}: {fewer} pictures at once from then on")
-            self._optimiser.zero_grad(set_to_none=True)
-            if self._runtime.device.type == "cuda":
-                torch.cuda.empty_cache()
+            except (MemoryError, RuntimeError) as error:
+                self._optimiser.zero_grad(set_to_none=True)
+                place.micro_rows = fewer_rows(place.micro_rows or len(rows), error, self._runtime.device)
+            place.notes.append(
+                f"memory ran out in epoch {place.epoch}: {place.micro_rows} pictures at once from then on"
+            )
 
     def _step(self, rows: NDArray[np.int64], micro_rows: int) -> float:
         place, plan = self._place, self._place.plan

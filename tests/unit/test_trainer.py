@@ -18,7 +18,8 @@ from models.errors import MachineError, TrainingDiverged, TrainingStopped
 from models.learning.classifier import Classifier, random_head
 from models.learning.interruption import StopRequest
 from models.learning.losses import LossSettings
-from models.learning.progress import EpochProgress
+from models.learning.probe import Probe
+from models.learning.progress import EpochProgress, no_epochs
 from models.learning.trainer import Goal, Runtime, Trained, Trainer
 from models.learning.training_settings import FitSettings
 from models.learning.training_state import FitPlan, Place, TrainingState, load_state, save_state
@@ -235,3 +236,18 @@ def test_other_errors_are_not_taken_for_memory() -> None:
 
     with pytest.raises(RuntimeError, match="shapes"):
         _train(None, body=Body(fail))
+
+
+def test_what_is_found_out_before_training_needs_no_more_memory_than_training() -> None:
+    def refuse(batch: torch.Tensor) -> None:
+        if len(batch) > 4 and torch.is_grad_enabled():
+            raise MemoryError
+
+    model = Classifier(Body(refuse), random_head(5, 2, 0.1, 0))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    inputs = Numbers()
+    runtime = Runtime(torch.device("cpu"), None, 1e9, StopRequest(), lambda *_: None, no_epochs)
+    settings = FitSettings(epochs=3, batch_rows=8, mixed_precision="off")
+    plan = Probe(model, inputs, _goal(inputs), settings, 0, runtime, fine_tune=False).plan()
+    assert (plan.epochs, plan.batch_rows) == (3, 8)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
