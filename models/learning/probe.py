@@ -61,7 +61,7 @@ class Probe(NamedTuple):
                 return name, rate, self._step_s(rows, name) * batch_rows / rows
             except (MemoryError, RuntimeError) as error:
                 self.model.zero_grad(set_to_none=True)
-                rows = fewer_rows(rows, error, self.runtime.device)
+                rows = fewer_rows(rows, error)
             self.model.load_state_dict(before)
 
     def _rate(self, batch_rows: int, name: str) -> float:

@@ -162,7 +162,7 @@ class Trainer:
                 return self._step(rows, place.micro_rows or len(rows))
             except (MemoryError, RuntimeError) as error:
                 self._optimiser.zero_grad(set_to_none=True)
-                place.micro_rows = fewer_rows(place.micro_rows or len(rows), error, self._runtime.device)
+                place.micro_rows = fewer_rows(place.micro_rows or len(rows), error)
             place.notes.append(
                 f"memory ran out in epoch {place.epoch}: {place.micro_rows} pictures at once from then on"
             )

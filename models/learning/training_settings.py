@@ -118,7 +118,7 @@ class FitSettings(Settings):
         ge=-1,
         le=100,
         description="For fine_tune: lower stages that stay as they are, and are computed once where the network "
-        "allows it; -1: as many as pays on a machine without a GPU, none with one.",
+        "allows it; -1: three.",
         title="Frozen stages",
     )
     mixed_precision: Literal["auto", "off"] = Field(

@@ -18,6 +18,7 @@ from models.errors import MachineError, TrainingDiverged, TrainingStopped
 from models.learning.classifier import Classifier, random_head
 from models.learning.interruption import StopRequest
 from models.learning.losses import LossSettings
+from models.learning.passes import outputs_of
 from models.learning.probe import Probe
 from models.learning.progress import EpochProgress, no_epochs
 from models.learning.trainer import Goal, Runtime, Trained, Trainer
@@ -251,3 +252,15 @@ def test_what_is_found_out_before_training_needs_no_more_memory_than_training() 
     plan = Probe(model, inputs, _goal(inputs), settings, 0, runtime, fine_tune=False).plan()
     assert (plan.epochs, plan.batch_rows) == (3, 8)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_where_memory_runs_out_in_evaluation_rows_are_halved_and_keep_their_order() -> None:
+    def refuse(batch: torch.Tensor) -> None:
+        if len(batch) > 5:
+            raise MemoryError
+
+    whole, halved = (
+        outputs_of(body, lambda rows: Numbers().tune(rows, torch.device("cpu")), np.arange(ROWS))
+        for body in (Body(), Body(refuse))
+    )
+    np.testing.assert_allclose(halved, whole, atol=1e-6)
