@@ -47,7 +47,9 @@ NETWORKS = {"convnet": 12, "renet": 20, "row_lstm": 40}
 CELLS = {"augment": {"symmetries": "dihedral"}, "time_budget_minutes": 60}
 FROZEN = {**CELLS, "learner": "frozen"}
 OBJECTIVES: dict[Task, str] = {"four_classes": "macro_f1", "two_classes": "accuracy"}
-FINE_TUNED = {**CELLS, "learner": "fine_tune"}
+FINE_TUNED = {**CELLS, "learner": "fine_tune", "fit": {"mixed_precision": "off"}}
+# Only where there is a GPU: hours on a CPU.
+WHOLE = {**CELLS, "learner": "fine_tune", "fit": {"frozen_stages": 0}}
 
 
 def long_tail(seeds: Iterable[int]) -> dict[str, Any]:
@@ -144,6 +146,8 @@ def _cells(values: dict[str, Any], seeds: Iterable[int], root: Path) -> dict[str
         cards = judge_repeats(cells, task, settings, seeds, workspace)
         minutes = (time.monotonic() - started) / 60 / len(cards)
         found[task] = {**summary(cards), "minutes_a_repeat": round(minutes, 1)}
+        if torch.cuda.is_available():
+            found[task]["trained_on"] = torch.cuda.get_device_name()
     return found
 
 
@@ -157,6 +161,7 @@ PARTS: dict[str, Callable[[range], dict[str, Any]]] = {
     "recurrent": lambda _: recurrent(),
     "frozen_cells": lambda seeds: _in_folder(lambda root: _cells(FROZEN, seeds, root)),
     "fine_tuned_cells": lambda seeds: _in_folder(lambda root: _cells(FINE_TUNED, seeds, root)),
+    "fine_tuned_whole_cells": lambda seeds: _in_folder(lambda root: _cells(WHOLE, seeds, root)),
     "step_rate": lambda _: {
         f"{name}_{size}px": _in_folder(lambda root: measure_step_rate(root, name, size))  # noqa: B023 - called here
         for name, size in (("convnet", 64), ("convnet", 32))
@@ -167,7 +172,9 @@ PARTS: dict[str, Callable[[range], dict[str, Any]]] = {
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=[part for part in PARTS if part != "fine_tuned_whole_cells"]
+    )
     parser.add_argument("--repeats", type=int, default=5)
     chosen = parser.parse_args()
     figures = read_figures("learning")

@@ -9,8 +9,10 @@ _TITLES = {
     ("long_tail", "auto"): "the same with `training.imbalance=auto` (target 0.88)",
     ("frozen_cells", "four_classes"): "solar cells, four classes, frozen features (target 0.58)",
     ("fine_tuned_cells", "four_classes"): "solar cells, four classes, fine-tuned (target 0.62)",
+    ("fine_tuned_whole_cells", "four_classes"): "the same, the whole network",
     ("frozen_cells", "two_classes"): "solar cells, defect or not, frozen features (target 0.845)",
     ("fine_tuned_cells", "two_classes"): "solar cells, defect or not, fine-tuned (target 0.884)",
+    ("fine_tuned_whole_cells", "two_classes"): "the same, the whole network",
 }
 _OBJECTIVES = {"four_classes": "macro_f1", "two_classes": "accuracy"}
 
@@ -38,8 +40,9 @@ def _row(figures: dict[str, Any], part: str, key: str, title: str) -> str:
         numbers = f"macro accuracy | {_interval(row)} | {figures[part]['divisions']}"
         return f"| {title} | {numbers} | |"
     name = _OBJECTIVES[key]
+    place = f" on {row['trained_on']}" if "trained_on" in row else ""
     numbers = f"{name.replace('_', '-')}, {row['held_out']} pictures | {_interval(row[f'served_{name}'])}"
-    return f"| {title} | {numbers} | {row['repeats']} | {row['minutes_a_repeat']} |"
+    return f"| {title} | {numbers} | {row['repeats']} | {row['minutes_a_repeat']}{place} |"
 
 
 def _interval(numbers: dict[str, float]) -> str:
