@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from models.artifacts.judging_records import AnswerDetail, AnswerRules, Details
 from models.data.preprocess import Preprocess
 from models.data.split import SplitSettings
 
@@ -98,14 +99,16 @@ class Correction(_Record):
 
 
 class Calibration(_Record):
-    """How far logits are flattened so that scores are shares of right answers; the decision stays what it was.
+    """How logits are changed so that scores are shares of right answers, inside the graph.
 
     Attributes:
-        temperature: corrected logits are divided by it, inside the graph.
+        temperature: corrected logits are divided by it; the decision stays what it was.
+        class_scale: (K,) times the logits before the correction, where one number a class was better; else empty.
         log_loss_before: on tune, of the first training where there were two.
     """
 
     temperature: float = 1.0
+    class_scale: tuple[float, ...] = ()
     log_loss_before: float | None = None
     log_loss_after: float | None = None
 
@@ -184,6 +187,7 @@ class ModelCard(_Record):
     preprocess: Preprocess
     correction: Correction
     calibration: Calibration = Calibration()
+    answers: AnswerRules | None = None
     epochs: tuple[EpochRecord, ...] = ()
     notes: tuple[str, ...] = ()
     search: tuple[SearchTrial, ...] = ()
@@ -304,6 +308,8 @@ class Scorecard(_Record):
     slices: tuple[SliceScore, ...]
     reliability: tuple[ReliabilityBin, ...]
     worst_mistakes: tuple[Mistake, ...]
+    details: Details | None = None
+    answers: AnswerDetail | None = None
 
 
 class ScoreSummary(_Record):
