@@ -251,6 +251,8 @@ def show_summary(answer: Answer) -> None:
     """What became of a scored folder."""
     rows = [[f"rows {status}", str(count)] for status, count in answer["rows_by_status"].items()]
     rows += [[f"predicted {label}", str(count)] for label, count in answer["labels"].items()]
+    told = {"abstained": "too unsure to be used", "foreign": "unlike the training pictures"}
+    rows += [[title, str(answer[key])] for key, title in told.items() if answer[key] is not None]
     rows.append(["new rows in this run", str(answer["rows_scored"])])
     rows.append(["files a second, when they were scored", f"{answer['images_per_s']:.0f}"])
     rows.append(["drift", answer["drift"]["status"].replace("_", " ")])

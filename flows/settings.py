@@ -6,6 +6,7 @@ from models.compression.settings import CompressionSettings
 from models.data.resample import ResamplingSettings
 from models.data.scan import ScanSettings
 from models.data.split import SplitSettings
+from models.judging.answer_settings import AnswerSettings
 from models.learning.training_settings import TrainingSettings
 from models.serving.drift import DriftSettings
 from models.serving.score import ScoringSettings
@@ -20,6 +21,7 @@ TRAIN_GROUPS: dict[str, type[Settings]] = {
     "resampling": ResamplingSettings,
     "training": TrainingSettings,
     "compression": CompressionSettings,
+    "answers": AnswerSettings,
     "gate": GateSettings,
 }
 SCORE_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings, "drift": DriftSettings}

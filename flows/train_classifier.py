@@ -12,6 +12,7 @@ from models.compression.settings import CompressionSettings
 from models.data.resample import ResamplingSettings
 from models.data.scan import ScanSettings
 from models.data.split import SplitSettings
+from models.judging.answer_settings import AnswerSettings
 from models.learning.training_settings import TrainingSettings
 from tasks.assemble_bundle import assemble_bundle
 from tasks.assign_splits import assign_splits
@@ -19,6 +20,7 @@ from tasks.choose_golden import choose_golden
 from tasks.compress_model import compress_model
 from tasks.evaluate_model import evaluate_model
 from tasks.export_model import export_model
+from tasks.fit_answers import fit_answers
 from tasks.fit_classifier import fit_classifier
 from tasks.judge_candidate import judge_candidate
 from tasks.judge_manifest import judge_manifest
@@ -48,6 +50,7 @@ def train_classifier(
     resampling: ResamplingSettings = ResamplingSettings(),  # noqa: B008
     training: TrainingSettings = TrainingSettings(),  # noqa: B008
     compression: CompressionSettings = CompressionSettings(),  # noqa: B008
+    answers: AnswerSettings = AnswerSettings(),  # noqa: B008
     gate: GateSettings = GateSettings(),  # noqa: B008
 ) -> RunRefs:
     """Champion of a labelled folder, or a refusal that says why there is none.
@@ -62,6 +65,7 @@ def train_classifier(
         resampling: How much more often rare classes are drawn.
         training: What is trained, towards which number.
         compression: What may be served in the place of the exported model, and what that may cost.
+        answers: When the model is to give several classes, none, or call a picture foreign.
         gate: What the candidate has to reach.
     """
     workspace = Workspace.open(workspace_root)
@@ -77,7 +81,8 @@ def train_classifier(
     plan = plan_resampling(rows, resampling, training.imbalance, workspace)
     checkpoint = fit_classifier(name, folder, rows, plan, training, workspace)
     model = export_model(folder, checkpoint, rows, workspace)
-    served = compress_model(folder, model, rows, plan, training, compression, workspace)
+    small = compress_model(folder, model, rows, plan, training, compression, workspace)
+    served = fit_answers(folder, small, checkpoint, rows, answers, workspace)
     evaluation = evaluate_model(folder, served, rows, workspace)
     scorecard = make_scorecard(evaluation, served, workspace)
     golden = choose_golden(folder, served, rows, workspace)

@@ -12,10 +12,12 @@ from models.data.listing import listing_table
 from models.data.resample import ResamplingSettings, plan_resampling
 from models.data.scan import ScanSettings, scan_folder
 from models.data.split import SplitSettings, assign_splits
+from models.judging.answer_settings import AnswerSettings
 from models.learning.checkpoint import encode_checkpoint
 from models.learning.evaluate import evaluate_split, make_scorecard
 from models.learning.export_checkpoint import export_checkpoint, odd_files
 from models.learning.fit import Places, Subject, fit_classifier
+from models.learning.fit_answers import Pictures, fit_answers
 from models.learning.lesson import prepare_lesson
 from models.learning.training_settings import FitSettings, TrainingSettings
 from models.serving.bundle import BundleParts, write_bundle
@@ -42,7 +44,9 @@ def train_bundle(folder: Path, workspace: Workspace, name: str, settings: Traini
     plan = plan_resampling(split, ResamplingSettings())
     places = Places(workspace.features_dir, workspace.states_dir)
     checkpoint = fit_classifier(prepare_lesson(folder, split, plan, settings), Subject(name, "0" * 64), places)
-    onnx_bytes = export_checkpoint(encode_checkpoint(checkpoint), folder, split, workspace.features_dir)
+    exported = export_checkpoint(encode_checkpoint(checkpoint), folder, split, workspace.features_dir)
+    pictures = Pictures(folder, split, workspace.features_dir)
+    onnx_bytes = fit_answers(exported, checkpoint.calibration, pictures, AnswerSettings(min_coverage=0.9))
     parts = bundle_parts(
         onnx_bytes, evaluate_split(folder, split, onnx_bytes), odd_files(folder, split, card_of(onnx_bytes), 12)
     )

@@ -14,6 +14,9 @@ Severity = Literal["critical", "warning", "info"]
 Outcome = Literal["passed", "failed", "unknown"]
 Task = Literal["single_label", "multi_label"]
 Variant = Literal["float", "int8", "float16", "student", "pruned"]
+RegistryEventName = Literal[
+    "candidate", "imported", "approved", "rejected", "promoted", "refused", "rolled_back", "retired"
+]
 
 
 class _Record(BaseModel):
@@ -104,11 +107,13 @@ class Calibration(_Record):
     Attributes:
         temperature: corrected logits are divided by it; the decision stays what it was.
         class_scale: (K,) times the logits before the correction, where one number a class was better; else empty.
+        class_bias: (K,) added behind it.
         log_loss_before: on tune, of the first training where there were two.
     """
 
     temperature: float = 1.0
     class_scale: tuple[float, ...] = ()
+    class_bias: tuple[float, ...] = ()
     log_loss_before: float | None = None
     log_loss_after: float | None = None
 
@@ -323,6 +328,8 @@ class ScoreSummary(_Record):
         elapsed_s: seconds from the first listing to the last commit, of the run that added rows last.
         images_per_s: pictures that were read, decoded and scored a second, in that same run.
         provider: what ran the model in that same run.
+        abstained: of the folder's files, those whose answer is not to be used; null where the model has no limit.
+        foreign: of the folder's files, those unlike the training pictures; null where the model cannot tell.
     """
 
     folder: str
@@ -337,6 +344,8 @@ class ScoreSummary(_Record):
     elapsed_s: float
     images_per_s: float
     provider: str = "cpu"
+    abstained: int | None = None
+    foreign: int | None = None
 
 
 class DriftMeasure(_Record):
@@ -369,11 +378,23 @@ class DriftReport(_Record):
 
 
 class RegistryEvent(_Record):
-    """One line of a model's history."""
+    """One line of a model's history.
+
+    Attributes:
+        at: when, as ISO 8601 in UTC.
+        event: `promoted` and `rolled_back` make a champion, `candidate` and `imported` one that waits for a person.
+        macro_f1: of the bundle, on its test split.
+        by: who, as user@host or as they named themselves; empty in lines of before 0.3.
+        verdict_sha256: digest of the sealed verdict behind it; empty where there is none.
+        prev_sha256: digest of the line before; zeros in the first, empty in lines of before 0.3.
+    """
 
     sequence: int
     at: str
-    event: Literal["promoted", "refused"]
+    event: RegistryEventName
     bundle_sha256: str
     macro_f1: float
     reason: str
+    by: str = ""
+    verdict_sha256: str = ""
+    prev_sha256: str = ""

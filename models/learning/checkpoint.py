@@ -21,12 +21,25 @@ from models.networks.registry import Build, find_network
 _CARD = "sortline.card"
 
 
+class CalibrationRows(NamedTuple):
+    """What a model that had not learned from tune said of it: the last that can be told without the test split.
+
+    Attributes:
+        logits: (N, K) float32, neither corrected nor calibrated.
+        targets: (N, K) float32, 1 where a class applies.
+    """
+
+    logits: NDArray[np.float32]
+    targets: NDArray[np.float32]
+
+
 class Checkpoint(NamedTuple):
-    """A trained model: its card, its head's layers, and the trunk's tensors where it was trained."""
+    """A trained model: its card, its head's layers, the trunk's tensors where it was trained, and calibration rows."""
 
     card: ModelCard
     layers: tuple[Layer, ...]
     trunk: dict[str, NDArray[np.generic]]
+    calibration: CalibrationRows
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
@@ -34,6 +47,7 @@ def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
     tensors: dict[str, NDArray[np.generic]] = {f"trunk.{name}": t for name, t in checkpoint.trunk.items()}
     for position, (weight, bias) in enumerate(checkpoint.layers):
         tensors[f"head.{position}.weight"], tensors[f"head.{position}.bias"] = weight, bias
+    tensors |= {f"calibration.{name}": rows for name, rows in checkpoint.calibration._asdict().items()}
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     return safetensors.numpy.save(contiguous, metadata={_CARD: checkpoint.card.model_dump_json()})
 
@@ -51,7 +65,8 @@ def decode_checkpoint(data: bytes) -> Checkpoint:
     count = sum(name.startswith("head.") for name in tensors) // 2
     layers = tuple((tensors[f"head.{k}.weight"], tensors[f"head.{k}.bias"]) for k in range(count))
     trunk = {name.removeprefix("trunk."): t for name, t in tensors.items() if name.startswith("trunk.")}
-    return Checkpoint(ModelCard.model_validate_json(card), layers, trunk)
+    calibration = CalibrationRows(tensors["calibration.logits"], tensors["calibration.targets"])
+    return Checkpoint(ModelCard.model_validate_json(card), layers, trunk, calibration)
 
 
 def rebuild_trunk(checkpoint: Checkpoint) -> nn.Module:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 
 from models.artifacts.records import ModelCard, Task, Trial
 
@@ -47,6 +48,22 @@ def choose_trial(trials: list[Trial], resampled: Floats, expected: float) -> int
     alike = [k for k in range(len(rows)) if value[best] - value[k] <= error[k]]
     kept = min(alike, key=lambda k: (distance[k], strengths[k]))
     return max(rows[kept], key=lambda t: (trials[t].objective, trials[t].regularisation or 0.0))
+
+
+def served_probabilities(logits: NDArray[np.float32], card: ModelCard) -> Floats:
+    """(N, K) what is served for logits (N, K) that are neither corrected nor calibrated."""
+    rows = calibrated_logits(logits.astype(np.float64), card)
+    if card.task == "multi_label":
+        return np.asarray(expit(rows))
+    return np.asarray(softmax(rows, axis=1))
+
+
+def calibrated_logits(logits: Floats, card: ModelCard) -> Floats:
+    """(N, K) logits as they are served."""
+    scale, bias = card.calibration.class_scale, card.calibration.class_bias
+    if scale:
+        logits = logits * np.array(scale) + np.array(bias)
+    return np.asarray((logits + np.array(card.correction.log_offset)) / card.calibration.temperature)
 
 
 def served_offset(card: ModelCard) -> Floats:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.artifacts.records import Correction, EpochRecord, ModelCard, SearchTrial
 from models.errors import SettingsError
 from models.learning.calibrate import fit_calibration
-from models.learning.checkpoint import Checkpoint, trunk_tensors
+from models.learning.checkpoint import CalibrationRows, Checkpoint, trunk_tensors
 from models.learning.choose import Choice, choose_learner
 from models.learning.correction import log_offset
 from models.learning.frozen import feature_store, fit_frozen
@@ -100,7 +100,8 @@ def fit_classifier(
         fitted = _frozen(case, runtime) if choice.learner == "frozen" else _network(case, choice, runtime)
         forget_old_states(places.states_dir)
         log_path.unlink(missing_ok=True)
-    return Checkpoint(_card(case, subject, choice, trials, fitted), fitted.layers, fitted.trunk)
+    calibration = CalibrationRows(_tune_logits(fitted.chosen).astype(np.float32), lesson.tune.targets)
+    return Checkpoint(_card(case, subject, choice, trials, fitted), fitted.layers, fitted.trunk, calibration)
 
 
 def training_device() -> torch.device:
@@ -171,12 +172,17 @@ def _state_key(case: Case, subject: Subject, world: World) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
+def _tune_logits(chosen: Chosen) -> NDArray[np.float64]:
+    """(N, K) of the first training where there were two: it had not learned from tune."""
+    return head_logits(chosen.head.tune_features, chosen.layers)
+
+
 def _card(case: Case, subject: Subject, choice: Choice, trials: tuple[SearchTrial, ...], fitted: _Fitted) -> ModelCard:
     lesson, network, chosen = case.lesson, case.network, fitted.chosen
     # A head that was fitted once more has seen other shares.
     is_adjusted = chosen.trial.correction == "logit_adjustment"
     offset = log_offset(fitted.prior, chosen.trial.correction_strength) if is_adjusted else chosen.offset
-    tune_logits = head_logits(chosen.head.tune_features, chosen.layers) + chosen.offset
+    tune_logits = _tune_logits(chosen) + chosen.offset
     return ModelCard(
         name=subject.name,
         task=lesson.task,

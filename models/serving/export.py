@@ -66,6 +66,9 @@ def attach_head(trunk: bytes, layers: Sequence[Layer], card: ModelCard) -> bytes
 def served_layers(layers: Sequence[Layer], card: ModelCard) -> list[Layer]:
     """The head's layers with the correction's offset and the calibration's temperature in the last one."""
     *first, (weight, bias) = layers
+    if card.calibration.class_scale:
+        scale = np.array(card.calibration.class_scale)
+        weight, bias = weight * scale[:, np.newaxis], bias * scale + np.array(card.calibration.class_bias)
     temperature, offset = card.calibration.temperature, np.asarray(card.correction.log_offset)
     served = weight / temperature, (bias + offset) / temperature
     return [*first, (np.ascontiguousarray(served[0], dtype=np.float32), np.asarray(served[1], dtype=np.float32))]

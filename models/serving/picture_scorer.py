@@ -22,8 +22,27 @@ CARD_KEY = "sortline.card"
 _log = logging.getLogger(__name__)
 
 
+class Answers(NamedTuple):
+    """What a model says of one picture.
+
+    Attributes:
+        probabilities: (K,) float32.
+        prediction_set: (K,) whether a class is in the set; None where the model makes none.
+        abstained: whether the answer is not to be used; None where the model has no limit of risk.
+        ood_score: above 1 where the picture is foreign; None where the model cannot tell.
+    """
+
+    probabilities: NDArray[np.float32]
+    prediction_set: NDArray[np.bool_] | None = None
+    abstained: bool | None = None
+    ood_score: float | None = None
+
+
+_ANSWERS = frozenset(Answers._fields)
+
+
 class Scored(NamedTuple):
-    """What became of one file; `probabilities` is (K,) float32, or None where `status` is not ok."""
+    """What became of one file; `answers` is None where `status` is not ok."""
 
     status: str
     reason: str | None
@@ -31,7 +50,12 @@ class Scored(NamedTuple):
     size_bytes: int | None
     brightness: float | None
     contrast: float | None
-    probabilities: NDArray[np.float32] | None
+    answers: Answers | None
+
+    @property
+    def probabilities(self) -> NDArray[np.float32] | None:
+        """(K,) float32; None where `status` is not ok."""
+        return self.answers.probabilities if self.answers else None
 
     @classmethod
     def failed(cls, status: str, reason: str | None) -> Scored:
@@ -45,6 +69,7 @@ class PictureScorer:
     def __init__(self, onnx_bytes: bytes, limits: DecodeLimits, session: SessionSettings = CPU) -> None:
         self._session = ImageSession(onnx_bytes, session)
         self._limits = limits
+        self._answers = [name for name in self._session.outputs if name in _ANSWERS]
         self.provider = self._session.provider
         self.card = ModelCard.model_validate_json(self._session.metadata[CARD_KEY])
 
@@ -58,7 +83,7 @@ class PictureScorer:
         try:
             picture = read_picture(path, self._limits, expected)
             pixels = self.card.preprocess.apply(picture.rgb)
-            probabilities = self.probabilities(pixels)
+            answers = self.answers(pixels)
         except UnreadableImage as error:
             return Scored.failed(error.status, error.reason)
         except MemoryError:
@@ -67,8 +92,16 @@ class PictureScorer:
         except Exception:
             _log.exception("inference failed on %r", os.fspath(path))
             return Scored.failed("crashed", "inference_failed")
-        return Scored(
-            "ok", None, picture.sha256, picture.size_bytes, picture.brightness, picture.contrast, probabilities
+        return Scored("ok", None, picture.sha256, picture.size_bytes, picture.brightness, picture.contrast, answers)
+
+    def answers(self, pixels: NDArray[np.uint8]) -> Answers:
+        """All answers to one picture, (height_px, width_px, 3) uint8 as the contract makes it."""
+        found = self._session.run(pixels, self._answers)
+        return Answers(
+            probabilities=np.asarray(found["probabilities"], dtype=np.float32),
+            prediction_set=found.get("prediction_set"),
+            abstained=bool(found["abstained"]) if "abstained" in found else None,
+            ood_score=float(found["ood_score"]) if "ood_score" in found else None,
         )
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -116,13 +149,14 @@ def prediction_row(row: dict[str, Any], scored: Scored, card: ModelCard, top_k: 
         "brightness": scored.brightness,
         "contrast": scored.contrast,
     }
-    if scored.probabilities is None:
+    if scored.answers is None:
         return found
-    labels, scores = top_classes(scored.probabilities, card.classes, max(top_k, 2))
+    probabilities = scored.answers.probabilities
+    labels, scores = top_classes(probabilities, card.classes, max(top_k, 2))
     margin = scores[0] - scores[1] if len(scores) > 1 else scores[0]
     if card.task == "multi_label":
-        found["labels"] = _labels_of(scored.probabilities, card.classes)
-        margin = float(np.abs(2 * scored.probabilities - 1).min())
+        found["labels"] = _labels_of(probabilities, card.classes)
+        margin = float(np.abs(2 * probabilities - 1).min())
     return {
         **found,
         "label": labels[0],
@@ -130,7 +164,18 @@ def prediction_row(row: dict[str, Any], scored: Scored, card: ModelCard, top_k: 
         "margin": margin,
         "top_labels": labels[:top_k],
         "top_scores": scores[:top_k],
+        "prediction_set": _classes_of(scored.answers, card.classes),
+        "abstained": scored.answers.abstained,
+        "ood_score": scored.answers.ood_score,
     }
+
+
+def _classes_of(answers: Answers, classes: tuple[str, ...]) -> list[str] | None:
+    """The classes of the set, best first; None where the model makes none."""
+    if answers.prediction_set is None:
+        return None
+    inside = answers.prediction_set
+    return [classes[k] for k in np.argsort(-answers.probabilities, kind="stable") if inside[k]]
 
 
 def _labels_of(probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> list[str]:

@@ -35,6 +35,8 @@ from models.settings import Settings
 Clock = Callable[[], datetime]
 # Measuring takes seconds; fewer files would not earn them back.
 _TUNED_FROM_ROWS = 2000
+# Of the model's score, behind which a picture is unlike the training pictures.
+FOREIGN = 1.0
 _TRY_AGAIN = ("io_error", "changed_while_read", "inference_failed")
 
 
@@ -195,6 +197,8 @@ class _Run:
             elapsed_s=last.elapsed_s if last else 0.0,
             images_per_s=last.images_per_s if last else 0.0,
             provider=last.provider if last else self.settings.session.provider,
+            abstained=_count(present, "abstained", bool),
+            foreign=_count(present, "ood_score", lambda value: value > FOREIGN),
         )
 
     def _done(self) -> set[tuple[object, ...]]:
@@ -299,6 +303,12 @@ def _predicted(row: dict[str, Any]) -> Sequence[str]:
     if row["labels"] is None:
         return [row["label"]] if row["label"] else []
     return row["labels"] or [NO_CLASS]
+
+
+def _count(rows: list[dict[str, Any]], column: str, is_it: Callable[[Any], bool]) -> int | None:
+    """Rows whose value is of a kind; None where no row has one."""
+    values = [row[column] for row in rows if row[column] is not None]
+    return sum(map(is_it, values)) if values else None
 
 
 def _name(row: dict[str, Any]) -> str | bytes:

@@ -68,6 +68,7 @@ def test_model_file_carries_its_contract(champion: Bundle) -> None:
     assert json.loads(props["sortline.classes"]) == list(champion.card.classes)
     assert json.loads(props["sortline.card"])["name"] == "shapes"
     names = ["probabilities", "embedding", "top_scores", "top_classes", "abstention"]
+    names += ["prediction_set", "abstained", "ood_score"]
     assert [output.name for output in model.graph.output] == names
 
 

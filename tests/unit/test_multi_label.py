@@ -35,7 +35,7 @@ from models.serving.commit import OutputStore
 from models.serving.drift import DriftSettings, measure_drift
 from models.serving.export import attach_head, served_layers
 from models.serving.parity import check_parity
-from models.serving.picture_scorer import PictureScorer, Scored, prediction_row
+from models.serving.picture_scorer import Answers, PictureScorer, Scored, prediction_row
 from models.serving.registry import Registry
 from models.serving.score import ScoreJob, ScoringSettings, score_folder
 from tests.chain import bundle_parts
@@ -231,7 +231,7 @@ def test_lists_that_the_model_does_not_know_are_refused() -> None:
     ],
 )
 def test_prediction_row(probabilities: list[float], labels: list[str], best: str, margin: float) -> None:
-    scored = Scored("ok", None, "0", 1, 0.5, 0.1, np.array(probabilities, dtype=np.float32))
+    scored = Scored("ok", None, "0", 1, 0.5, 0.1, Answers(np.array(probabilities, dtype=np.float32)))
     entry = {"path": "p.png", "path_bytes": None, "size_bytes": 1}
     row = prediction_row(entry, scored, _card(), top_k=2)
     assert (row["labels"], row["label"]) == (labels, best)
