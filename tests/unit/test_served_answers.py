@@ -22,7 +22,7 @@ def test_answers_follow_the_rules_in_the_card(champion: Bundle, labelled: Path) 
     fitted = champion.card.answers
     assert fitted is not None
     shares = champion.baseline["probabilities"].to_pylist()
-    limit = float(np.median([1 - max(row) for row in shares])) - 1e-6
+    limit = float(np.sort([1 - max(row) for row in shares])[-4]) - 1e-6
     needed = np.array([0, 0.5, 0.5])
     thresholds = tuple(
         t.model_copy(update={"threshold": least}) for t, least in zip(fitted.thresholds, needed.tolist(), strict=True)
