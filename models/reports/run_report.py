@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
+from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from PIL import Image
 
-from models.artifacts.records import Correction, DriftReport, ModelCard, Scorecard, ScoreSummary, Trial, Verdict
+from models.artifacts.judging_records import (
+    AnswerDetail,
+    AnswerRules,
+    Details,
+    RiskPoint,
+    RobustnessReport,
+    ShadowReport,
+    SliceDetail,
+)
+from models.artifacts.records import (
+    Correction,
+    DriftReport,
+    Mistake,
+    ModelCard,
+    Scorecard,
+    ScoreSummary,
+    Trial,
+    Verdict,
+)
 from models.data.resample import plan_summary
 from models.data.split import TEST, TRAIN, TUNE, row_classes
+from models.reports import plots
 from models.reports.curves import learning_curves
-from models.reports.page import page_environment, status_counts, thumbnail
+from models.reports.page import page_environment, picture_address, status_counts, thumbnail
 
 _INBOX_THUMBNAILS = 12
+_SUSPECT_THUMBNAILS = 24
+_OVERLAY_PX = 240
 _PROBLEM_ROWS = 50
 _SHOWN_TRIALS = 40
 # How much better a model may be on the pictures it learned from before the report calls it learned by heart.
@@ -23,7 +49,14 @@ MOST_GAP = 0.15
 
 
 class RunRecords(NamedTuple):
-    """What a report is made from; the last three are None where no inbox was scored."""
+    """What a report is made from; what has a default is left out of the page where it is not there.
+
+    Attributes:
+        label_errors: pictures whose own label is doubted: `predicted` is the likelier one, at `score`.
+        overlays: by path as in a mistake, a PNG of what the model looked at there.
+        waits_for_approval: whether a person has to approve the model before scoring uses it.
+        shadow: the model beside the champion on the scored folder.
+    """
 
     folder: Path
     card: ModelCard
@@ -37,23 +70,56 @@ class RunRecords(NamedTuple):
     summary: ScoreSummary | None = None
     predictions: pa.Table | None = None
     drift: DriftReport | None = None
+    robustness: RobustnessReport | None = None
+    label_errors: tuple[Mistake, ...] = ()
+    overlays: Mapping[str, bytes] = MappingProxyType({})
+    waits_for_approval: bool = False
+    shadow: ShadowReport | None = None
+
+
+class ShownMistake(NamedTuple):
+    """A mistake with its picture and what the model looked at, as data addresses; empty where there is none."""
+
+    mistake: Mistake
+    picture: str
+    overlay: str
 
 
 def render_report(records: RunRecords) -> str:
     """Self-contained HTML: no script, no request, every name escaped."""
     template = page_environment().get_template("run_report.html")
-    return template.render(
-        **records._asdict(),
-        class_rows=class_rows(records.split, records.plan),
-        trials=shown_trials(records.card.correction),
-        curves=learning_curves(records.card.epochs, records.card.correction.objective_name),
-        gap=objective_gap(records.card),
-        most_gap=MOST_GAP,
-        statuses=status_counts(records.manifest),
-        mistakes=[(m, thumbnail(records.folder / m.path)) for m in records.scorecard.worst_mistakes],
-        problems=_problems(records.predictions),
-        inbox=_inbox_pictures(records),
-    )
+    return template.render(**records._asdict(), **_drawn(records), **_listed(records))
+
+
+def _drawn(records: RunRecords) -> dict[str, object]:
+    """The plots and pictures of the page."""
+    card, scorecard = records.card, records.scorecard
+    points = card.answers.risk_coverage if card.answers else ()
+    is_multi = scorecard.task == "multi_label"
+    return {
+        "mark": plots.interval_mark,
+        "curves": learning_curves(card.epochs, card.correction.objective_name),
+        "reliability": plots.reliability_diagram(scorecard.reliability, "that applies" if is_multi else "right"),
+        "risk_coverage": plots.risk_coverage_plot(
+            points, chosen_point(card.answers), measured_point(scorecard.answers)
+        ),
+        "mistakes": _shown(records, scorecard.worst_mistakes),
+        "suspects": _shown(records, records.label_errors[:_SUSPECT_THUMBNAILS]),
+        "inbox": _inbox_pictures(records),
+    }
+
+
+def _listed(records: RunRecords) -> dict[str, object]:
+    """The tables of the page."""
+    return {
+        "class_rows": class_rows(records.split, records.plan),
+        "trials": shown_trials(records.card.correction),
+        "gap": objective_gap(records.card),
+        "most_gap": MOST_GAP,
+        "statuses": status_counts(records.manifest),
+        "slices": slice_groups(records.scorecard.details),
+        "problems": _problems(records.predictions),
+    }
 
 
 def class_rows(split: pa.Table, plan: pa.Table) -> list[dict[str, object]]:
@@ -83,6 +149,41 @@ def objective_gap(card: ModelCard) -> float | None:
     if card.train_objective is None or card.tune_objective is None:
         return None
     return round(card.train_objective - card.tune_objective, 6)
+
+
+def slice_groups(details: Details | None) -> list[tuple[str, list[SliceDetail]]]:
+    """Slices by the column that they are cut by, in the order they come."""
+    if details is None:
+        return []
+    return [(column, list(group)) for column, group in groupby(details.slices, key=lambda part: part.column)]
+
+
+def chosen_point(rules: AnswerRules | None) -> RiskPoint | None:
+    """The point of the curve where the model stops to answer; None where it never does."""
+    if rules is None or rules.max_abstention is None or not rules.risk_coverage:
+        return None
+    return min(rules.risk_coverage, key=lambda point: abs(point.coverage - rules.coverage))
+
+
+def measured_point(answers: AnswerDetail | None) -> RiskPoint | None:
+    """What test pictures say of coverage and risk; None where that is not known."""
+    if answers is None or answers.risk.value is None or answers.answered.value is None:
+        return None
+    return RiskPoint(coverage=answers.answered.value, risk=answers.risk.value)
+
+
+def _shown(records: RunRecords, mistakes: tuple[Mistake, ...]) -> list[ShownMistake]:
+    return [
+        ShownMistake(mistake, thumbnail(records.folder / mistake.path), _overlay(records.overlays.get(mistake.path)))
+        for mistake in mistakes
+    ]
+
+
+def _overlay(png: bytes | None) -> str:
+    if png is None:
+        return ""
+    with Image.open(io.BytesIO(png)) as picture:
+        return picture_address(picture, _OVERLAY_PX)
 
 
 def _problems(predictions: pa.Table | None) -> list[dict[str, object]]:

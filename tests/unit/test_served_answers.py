@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
+from onnx import numpy_helper
 from PIL import Image
 
 from models.data.limits import NO_LIMITS
@@ -15,32 +17,33 @@ from models.serving.lint import lint_model
 from models.serving.picture_scorer import PictureScorer
 from models.serving.score import ScoreJob, ScoringSettings, score_folder
 from tests.conftest import NOW
-from tests.pictures import write_inbox
+from tests.pictures import draw, write_inbox
 
 
-def test_answers_follow_the_rules_in_the_card(champion: Bundle, labelled: Path) -> None:
+def test_answers_follow_the_rules_in_the_card(champion: Bundle) -> None:
     fitted = champion.card.answers
     assert fitted is not None
-    shares = champion.baseline["probabilities"].to_pylist()
-    limit = float(np.sort([1 - max(row) for row in shares])[-4]) - 1e-6
-    needed = np.array([0, 0.5, 0.5])
+    needed = np.array([0.0, 0.3, 0.5])
     thresholds = tuple(
         t.model_copy(update={"threshold": least}) for t, least in zip(fitted.thresholds, needed.tolist(), strict=True)
     )
+    rng = np.random.default_rng(0)
+    pictures = [champion.card.preprocess.apply(draw("side", rng)) for _ in range(20)]
+    soft = _softened(champion.onnx_bytes)
+    plain = PictureScorer(soft, NO_LIMITS)
+    risks = [1 - float(plain.answers(picture).probabilities.max()) for picture in pictures]
+    limit = float(np.sort(risks)[-5:].mean())
     rules = fitted.model_copy(update={"max_abstention": limit, "thresholds": thresholds})
     card = champion.card.model_copy(update={"answers": rules})
-    scorer = PictureScorer(with_answers(champion.onnx_bytes, card, None, None), NO_LIMITS)
-    sets, abstained = [], []
-    for path in champion.baseline["path"].to_pylist():
-        answers = scorer.score(labelled / path).answers
-        assert answers is not None
+    scorer = PictureScorer(with_answers(soft, card, None, None), NO_LIMITS)
+    abstained = []
+    for picture, risk in zip(pictures, risks, strict=True):
+        answers = scorer.answers(picture)
         assert answers.prediction_set is not None
         assert answers.prediction_set.tolist() == (answers.probabilities >= needed).tolist()
-        assert answers.abstained == (1 - answers.probabilities.max() > limit + 1e-6)
-        sets.append(int(answers.prediction_set.sum()))
+        assert answers.abstained == (risk > limit + 1e-6)
         abstained.append(answers.abstained)
-    assert set(sets) == {1, 2}
-    assert 0 < sum(map(bool, abstained)) < len(abstained)
+    assert 0 < abstained.count(True) < 5
 
 
 def test_pictures_of_another_kind_are_foreign_and_most_known_ones_are_not(
@@ -76,3 +79,15 @@ def test_model_without_rules_leaves_the_columns_null(champion: Bundle, tmp_path:
 
 def test_answering_model_is_one_that_lint_accepts(champion: Bundle) -> None:
     lint_model(champion.onnx_bytes)
+
+
+def _softened(onnx_bytes: bytes) -> bytes:
+    """The model with a hundredth of its logits: a trained one is as good as sure of all that is drawn here."""
+    model = onnx.load_from_string(onnx_bytes)
+    last = next(node for node in model.graph.node if "probabilities" in node.output).input[0]
+    for weight in model.graph.initializer:
+        if weight.name.startswith(f"{last}_"):
+            values = numpy_helper.to_array(weight) / 100
+            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float32), weight.name))
+    data: bytes = model.SerializeToString()
+    return data
