@@ -14,7 +14,7 @@ from tasks.caching import SEALED
 
 
 @task(name="fit-answers", cache_policy=SEALED, persist_result=True, result_serializer="json")
-def fit_answers(  # noqa: PLR0913, PLR0917 - model, what was kept of tune, and pictures
+def fit_answers(
     folder: Path,
     model: ArtifactRef,
     checkpoint: ArtifactRef,

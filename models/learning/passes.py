@@ -63,6 +63,6 @@ def fewer_rows(rows: int, error: BaseException) -> int:
             "a smaller network or input",
             "Set training.size_px.",
         )
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     return rows // 2

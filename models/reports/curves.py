@@ -16,7 +16,7 @@ _LEFTS = (50, 410)
 # Blue and vermilion of Okabe and Ito, which colour-blind people tell apart; the dashes do it without colour.
 _LOOKS = (("#0072b2", "5 3"), ("#d55e00", "none"))
 # In a style of each text, since a page's own rules would win over anything weaker.
-_TEXT = 'style="font:11px system-ui,sans-serif;fill:#333"'
+_TEXT = 'style="font:13px system-ui,sans-serif;fill:#333"'
 # What a legend says, and a value an epoch; train first, tune second.
 _Lines = Sequence[tuple[str, list[float]]]
 
@@ -71,8 +71,8 @@ def _panel(lines: _Lines, numbers: Sequence[int], kept: int, left: int) -> Itera
     yield f'<path d="M{x:.1f} {_TOP}V{_BOTTOM}" stroke="#333" stroke-dasharray="1 3"/>'
     yield _text(min(max(x, left + 22), right - 22), _TOP - 3, f"kept: {numbers[kept]}")
     for place, ((name, values), look) in enumerate(zip(lines, _LOOKS, strict=True)):
-        at = left + place * 140
-        yield f'<path d="M{at} 14h22" {_stroke(look)}/>' + _text(at + 28, 18, name, "start")
+        at = left + place * 122
+        yield f'<path d="M{at} 14h16" {_stroke(look)}/>' + _text(at + 20, 18, name, "start")
         yield from _paths(((across.px(n), up.px(v)) for n, v in zip(numbers, values, strict=True)), look)
     if math.isfinite(value := lines[-1][1][kept]):
         yield f'<circle cx="{x:.1f}" cy="{up.px(value):.1f}" r="4" fill="{_LOOKS[-1][0]}"/>'
