@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from models.artifacts.judging_records import AnswerRules, ClassThreshold
 from models.judging.abstention import (
     area_under_risk_coverage,
     limit_for_coverage,
@@ -15,6 +16,7 @@ from models.judging.abstention import (
     risk_bound,
     risk_coverage_curve,
 )
+from models.judging.answer_detail import Judged, answer_detail
 from models.judging.conformal import class_thresholds, least_rows, prediction_sets
 from models.judging.foreign import bank_positions, fit_scale
 
@@ -123,3 +125,19 @@ def test_bank_holds_rare_classes_first() -> None:
     kept = bank_positions(index, 15, np.random.default_rng(0))
     assert np.bincount(index[kept]).tolist() == [6, 3, 6]
     assert len(bank_positions(index, 500, np.random.default_rng(0))) == 63
+
+
+def test_what_the_rules_did_is_counted_class_by_class() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
+    thresholds = tuple(
+        ClassThreshold(label=label, threshold=least, rows=20, basis="own") for label, least in (("a", 0.5), ("b", 0.35))
+    )
+    rules = AnswerRules(target_coverage=0.9, thresholds=thresholds, max_abstention=0.31, calibration_rows=40)
+    judged = Judged(np.array([0, 0, 1, 1]), probabilities, np.array([0.2, 1.5, np.nan, 0.9]))
+    found = answer_detail(judged, rules)
+    assert [(c.coverage.value, c.mean_set_size, c.rows) for c in found.per_class] == [(1.0, 1.5, 2), (0.5, 1.0, 2)]
+    assert (found.answered.value, found.risk.value, found.risk.rows) == (0.75, pytest.approx(1 / 3), 3)
+    assert [share.value for share in found.answered_by_class] == [0.5, 1.0]
+    assert (found.ood_false_alarm_rate.value, found.ood_false_alarm_rate.rows) == (pytest.approx(1 / 3), 3)
+    nobody = answer_detail(judged, rules.model_copy(update={"max_abstention": -1.0}))
+    assert (nobody.answered.value, nobody.risk.value) == (0.0, None)
