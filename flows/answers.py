@@ -177,14 +177,15 @@ def model_rows(workspace: Workspace) -> list[Answer]:
     registry = Registry(workspace)
     rows: list[Answer] = []
     for name in registry.names():
-        champion, history = registry.champion(name), registry.history(name)
-        event = history[champion.sequence - 1] if champion else None
+        standing = registry.snapshot(name).standing
+        event, waiting = standing.champion, standing.candidate
         rows.append(
             {
                 "name": name,
-                "champion": champion.bundle_sha256[:12] if champion else None,
+                "champion": event.bundle_sha256[:12] if event else None,
                 "macro_f1": round(event.macro_f1, 4) if event else None,
                 "since": event.at[:16] if event else None,
+                "candidate": waiting.bundle_sha256[:12] if waiting else None,
             }
         )
     return rows
@@ -214,7 +215,7 @@ def champion_folder(workspace: Workspace, name: str) -> Path:
 
 def history_rows(answer: Answer) -> list[list[str]]:
     """Rows of a history table."""
-    return [[e["at"][:16], e["event"], e["bundle_sha256"][:12], e["reason"]] for e in answer["history"]]
+    return [[e["at"][:16], e["event"], e["bundle_sha256"][:12], e["by"], e["reason"]] for e in answer["history"]]
 
 
 def show_demo(answer: Answer) -> None:

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from flows import answers
+from flows import answers, registry_answers
 from flows.options import DEFAULT_WORKSPACE, JsonOption, SetOption, WorkspaceOption
+from flows.registry_commands import NameArgument, registry_app
 from flows.terminal import open_workspace, print_json, say, show_table
 from models.settings import parse_settings
 
 models_app = typer.Typer(no_args_is_help=True, help="Models, their champions and bundles.")
-NameArgument = Annotated[str, typer.Argument(help="Name of the model.", show_default=False)]
+models_app.add_typer(registry_app)
 KeyArgument = Annotated[Path, typer.Argument(help="File of the private key.", show_default=False)]
 BundleOption = Annotated[
     Path | None, typer.Option("--bundle", help="Folder of a bundle; else the champion of the model.")
@@ -24,7 +25,7 @@ BundleOption = Annotated[
 def list_models(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
     """All models of the workspace and their champions."""
     rows = answers.model_rows(open_workspace(workspace))
-    columns = ("name", "champion", "macro_f1", "since")
+    columns = ("name", "champion", "macro_f1", "since", "candidate")
     show_table("Models", columns, [[str(row[c]) for c in columns] for row in rows])
     if as_json:
         print_json({"models": rows})
@@ -35,7 +36,7 @@ def show_model(name: NameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPAC
     """The champion's card and numbers, and the model's history."""
     answer = answers.model_answer(open_workspace(workspace), name)
     answers.show_scores(answer)
-    show_table("History", ("at", "event", "bundle", "reason"), answers.history_rows(answer))
+    show_table("History", ("at", "event", "bundle", "by", "reason"), answers.history_rows(answer))
     if as_json:
         print_json(answer)
 
@@ -48,17 +49,22 @@ def verify_model(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Whether a bundle may be believed: digests, signature, operators, a run within limits; exit code 1 if not."""
+    """Whether a model may be believed: its history, and its champion's bundle or another one; exit code 1 if not."""
     from models.serving.signature import SignatureSettings
     from models.serving.verify import verify_bundle
 
     settings = parse_settings({"signature": SignatureSettings}, assignments or [])["signature"]
-    folder = bundle or answers.champion_folder(open_workspace(workspace), name)
-    checks = verify_bundle(folder, settings)
-    is_good = all(c.is_good for c in checks)
-    show_table("Bundle", ("check", "good", "found"), [[c.name, "yes" if c.is_good else "NO", c.found] for c in checks])
+    place = open_workspace(workspace)
+    history = [] if bundle else registry_answers.registry_checks(place, name)
+    # An altered history names no champion whose bundle could be looked at.
+    folder = bundle or (answers.champion_folder(place, name) if all(c.is_good for c in history[:2]) else None)
+    checks = verify_bundle(folder, settings) if folder else []
+    for title, found in (("History", history), ("Bundle", checks)):
+        show_table(title, ("check", "good", "found"), [[c.name, "yes" if c.is_good else "NO", c.found] for c in found])
+    is_good = all(c.is_good for c in (*history, *checks))
     if as_json:
-        print_json({"bundle": str(folder), "good": is_good, "checks": [c._asdict() for c in checks]})
+        told = {"registry": [c._asdict() for c in history], "checks": [c._asdict() for c in checks]}
+        print_json({"bundle": str(folder) if folder else None, "good": is_good, **told})
     raise typer.Exit(0 if is_good else 1)
 
 

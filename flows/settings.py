@@ -7,12 +7,15 @@ from models.data.resample import ResamplingSettings
 from models.data.scan import ScanSettings
 from models.data.split import SplitSettings
 from models.judging.answer_settings import AnswerSettings
+from models.judging.judging_settings import JudgingSettings
+from models.judging.robustness import RobustnessSettings
 from models.learning.training_settings import TrainingSettings
 from models.serving.drift import DriftSettings
 from models.serving.score import ScoringSettings
 from models.settings import Settings
 from validation.gates import GateSettings
 from validation.suites import ValidationSettings
+from validation.verdicts import ApprovalSettings
 
 AUDIT_GROUPS: dict[str, type[Settings]] = {"scan": ScanSettings, "validation": ValidationSettings}
 TRAIN_GROUPS: dict[str, type[Settings]] = {
@@ -22,7 +25,10 @@ TRAIN_GROUPS: dict[str, type[Settings]] = {
     "training": TrainingSettings,
     "compression": CompressionSettings,
     "answers": AnswerSettings,
+    "judging": JudgingSettings,
+    "robustness": RobustnessSettings,
     "gate": GateSettings,
+    "approval": ApprovalSettings,
 }
 SCORE_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings, "drift": DriftSettings}
 ALL_GROUPS = {**TRAIN_GROUPS, **SCORE_GROUPS}

@@ -13,12 +13,15 @@ from models.data.resample import ResamplingSettings
 from models.data.scan import ScanSettings
 from models.data.split import SplitSettings
 from models.judging.answer_settings import AnswerSettings
+from models.judging.judging_settings import JudgingSettings
+from models.judging.robustness import RobustnessSettings
 from models.learning.training_settings import TrainingSettings
 from tasks.assemble_bundle import assemble_bundle
 from tasks.assign_splits import assign_splits
 from tasks.choose_golden import choose_golden
 from tasks.compress_model import compress_model
 from tasks.evaluate_model import evaluate_model
+from tasks.examine_robustness import examine_robustness
 from tasks.export_model import export_model
 from tasks.fit_answers import fit_answers
 from tasks.fit_classifier import fit_classifier
@@ -37,6 +40,7 @@ from tasks.scan_folder import scan_folder
 from tasks.write_report import write_report
 from validation.gates import GateSettings
 from validation.suites import ValidationSettings
+from validation.verdicts import ApprovalSettings
 
 
 @flow(name="train-classifier", persist_result=False)
@@ -51,7 +55,10 @@ def train_classifier(
     training: TrainingSettings = TrainingSettings(),  # noqa: B008
     compression: CompressionSettings = CompressionSettings(),  # noqa: B008
     answers: AnswerSettings = AnswerSettings(),  # noqa: B008
+    judging: JudgingSettings = JudgingSettings(),  # noqa: B008
+    robustness: RobustnessSettings = RobustnessSettings(),  # noqa: B008
     gate: GateSettings = GateSettings(),  # noqa: B008
+    approval: ApprovalSettings = ApprovalSettings(),  # noqa: B008
 ) -> RunRefs:
     """Champion of a labelled folder, or a refusal that says why there is none.
 
@@ -66,7 +73,10 @@ def train_classifier(
         training: What is trained, towards which number.
         compression: What may be served in the place of the exported model, and what that may cost.
         answers: When the model is to give several classes, none, or call a picture foreign.
+        judging: What its deployment states: how frequent classes are, what mistakes cost.
+        robustness: On how many spoiled pictures it is examined.
         gate: What the candidate has to reach.
+        approval: Whether a person has the last word.
     """
     workspace = Workspace.open(workspace_root)
     listing = list_folder(folder, scan, datetime.now(UTC), workspace)
@@ -84,10 +94,11 @@ def train_classifier(
     small = compress_model(folder, model, rows, plan, training, compression, workspace)
     served = fit_answers(folder, small, checkpoint, rows, answers, workspace)
     evaluation = evaluate_model(folder, served, rows, workspace)
-    scorecard = make_scorecard(evaluation, served, workspace)
+    scorecard = make_scorecard(evaluation, served, rows, judging, workspace)
     golden = choose_golden(folder, served, rows, workspace)
     bundle = assemble_bundle(model, served, golden, scorecard, evaluation, workspace)
-    gate_verdict = judge_candidate(folder, bundle, rows, gate, workspace)
+    spoiled = examine_robustness(folder, served, checkpoint, rows, robustness, workspace)
+    gate_verdict = judge_candidate(folder, bundle, rows, gate, workspace, spoiled)
     refs = RunRefs(
         manifest=manifest,
         data_verdict=data_verdict,
@@ -97,7 +108,9 @@ def train_classifier(
         scorecard=scorecard,
         bundle=bundle,
         gate_verdict=gate_verdict,
+        robustness=spoiled,
+        waits_for_approval=approval.required,
     )
     write_report(folder, refs, workspace)
-    promote_champion(bundle, gate_verdict, datetime.now(UTC), workspace)
+    promote_champion(bundle, gate_verdict, datetime.now(UTC), workspace, approval)
     return refs

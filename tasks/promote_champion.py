@@ -1,4 +1,4 @@
-"""Makes a candidate champion, or writes down why not."""
+"""Makes a candidate champion, or lets it wait for a person, or writes down why not."""
 
 from __future__ import annotations
 
@@ -12,12 +12,22 @@ from models.artifacts.workspace import Workspace
 from models.serving.bundle import read_bundle
 from models.serving.registry import Registry
 from tasks.artifacts import show_verdict
+from tasks.tell_promotion import tell_promotion
 from validation import verdicts
+
+_NO_APPROVAL = verdicts.ApprovalSettings()
 
 
 @task(name="promote-champion")
-def promote_champion(bundle: ArtifactRef, verdict: ArtifactRef, at: datetime, workspace: Workspace) -> None:
-    """Points the champion at a bundle that was accepted; raises GateFailed for one that was not."""
+def promote_champion(
+    bundle: ArtifactRef,
+    verdict: ArtifactRef,
+    at: datetime,
+    workspace: Workspace,
+    approval: verdicts.ApprovalSettings = _NO_APPROVAL,
+) -> None:
+    """Makes an accepted bundle champion, or the candidate where a person approves; raises GateFailed for another."""
     found, candidate = read_record(verdict, Verdict), read_bundle(bundle.path.parent)
     show_verdict(found)
-    verdicts.promote_or_refuse(Registry(workspace), candidate, found, at)
+    registry = Registry(workspace)
+    tell_promotion(candidate, verdicts.promote_or_refuse(registry, candidate, found, at, approval, verdict.sha256))

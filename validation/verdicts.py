@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
 
 from models.artifacts.records import Finding, Verdict
 from models.errors import GateFailed
 from models.serving.bundle import Bundle
+from models.serving.history import Deed
 from models.serving.registry import Registry
+from models.settings import Settings
+
+Promotion = Literal["champion", "candidate"]
+
+
+class ApprovalSettings(Settings):
+    """Whether a person has the last word."""
+
+    required: bool = Field(
+        default=False,
+        title="A person approves",
+        description="An accepted model waits as candidate until somebody runs `sortline models approve`.",
+    )
 
 
 def require_accepted(verdict: Verdict) -> None:
@@ -32,8 +49,26 @@ def describe_finding(finding: Finding) -> str:
     return f"{finding.rule} {finding.outcome}: {finding.observed} ({finding.limit}{some})"
 
 
-def promote_or_refuse(registry: Registry, bundle: Bundle, verdict: Verdict, at: datetime) -> None:
-    """Makes an accepted bundle champion; a refused one is written into the history.
+def promote_or_refuse(
+    registry: Registry,
+    bundle: Bundle,
+    verdict: Verdict,
+    at: datetime,
+    approval: ApprovalSettings,
+    verdict_sha256: str = "",
+) -> Promotion:
+    """What an accepted bundle has become; a refused one is written into the history.
+
+    A bundle that somebody went back from does not become champion by being trained again: it waits for a person, as
+    all do where approval is required.
+
+    Args:
+        registry: holds the champion.
+        bundle: that was judged.
+        verdict: on it.
+        at: UTC.
+        approval: whether a person has the last word.
+        verdict_sha256: digest of the sealed verdict.
 
     Raises:
         GateFailed: the verdict refuses.
@@ -42,6 +77,18 @@ def promote_or_refuse(registry: Registry, bundle: Bundle, verdict: Verdict, at: 
     try:
         require_accepted(verdict)
     except GateFailed as error:
-        registry.refuse(name, bundle, at, str(error))
+        registry.refuse(name, bundle, at, str(error), verdict_sha256=verdict_sha256)
         raise
-    registry.promote(name, bundle, at, "; ".join(map(describe_finding, verdict.findings)))
+    reason = "; ".join(map(describe_finding, verdict.findings))
+    if approval.required or bundle.sha256 in registry.snapshot(name).standing.withdrawn:
+        registry.propose(name, bundle, Deed(at, reason, verdict_sha256=verdict_sha256))
+        return _promotion(registry, bundle)
+    registry.promote(name, bundle, at, reason, verdict_sha256=verdict_sha256)
+    return "champion"
+
+
+def _promotion(registry: Registry, bundle: Bundle) -> Promotion:
+    """Champion where the same bundle was approved before; else it waits."""
+    champion = registry.champion(bundle.card.name)
+    is_champion = champion is not None and champion.bundle_sha256 == bundle.sha256
+    return "champion" if is_champion else "candidate"

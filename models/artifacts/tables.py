@@ -93,9 +93,16 @@ EVALUATION = pa.schema(
         ("brightness", pa.float32()),
         ("contrast", pa.float32()),
         ("probabilities", pa.list_(pa.float32())),
+        ("width_px", pa.int32()),  # from here on as the scan found it; null in tables of evaluation/2
+        ("height_px", pa.int32()),
+        ("mode", pa.string()),
+        ("sharpness", pa.float32()),
+        ("ood_score", pa.float32()),  # null too where the model cannot tell
     ],
-    metadata={"schema": "evaluation/2"},
+    metadata={"schema": "evaluation/3"},
 )
+# Columns at the end of a schema that its earlier version did not have: there they read as null.
+_ADDED: Final = {"evaluation/3": ("width_px", "height_px", "mode", "sharpness", "ood_score")}
 # Pictures with what the served model says of them, by which a machine shows that it answers as the one that trained.
 GOLDEN = pa.schema(
     [
@@ -178,7 +185,7 @@ def encode_table(table: pa.Table) -> bytes:
 
 
 def decode_table(data: bytes, schema: pa.Schema) -> pa.Table:
-    """The table in Parquet bytes.
+    """The table in Parquet bytes; columns that its version did not have yet are null.
 
     Raises:
         ContractBroken: its columns are not those of `schema`.
@@ -191,8 +198,17 @@ def decode_table(data: bytes, schema: pa.Schema) -> pa.Table:
             f"the columns of {_title(schema)}",
             "Delete the file and run the same command again.",
         ) from error
+    table = _completed(table, schema)
     require_columns(table.schema, schema)
     return table
+
+
+def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table itself, or one of the version before with nulls in the columns that it lacks."""
+    added = _ADDED.get(_title(schema), ())
+    if not added or not table.schema.equals(pa.schema([f for f in schema if f.name not in added])):
+        return table
+    return pa.table([*table.columns, *(pa.nulls(table.num_rows, schema.field(n).type) for n in added)], schema=schema)
 
 
 def require_columns(found: pa.Schema, schema: pa.Schema) -> None:

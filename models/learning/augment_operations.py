@@ -157,6 +157,10 @@ def _grey(pixels: torch.Tensor) -> torch.Tensor:
     return (pixels @ pixels.new_tensor(_GREY)).unsqueeze(-1)
 
 
+def _place_of(change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> int:
+    return len(_FARTHEST) + _CHANGES.index(change)
+
+
 _CHANGES: tuple[Callable[[torch.Tensor, torch.Tensor], torch.Tensor], ...] = (
     _brightness,
     _contrast,
@@ -167,3 +171,5 @@ _CHANGES: tuple[Callable[[torch.Tensor, torch.Tensor], torch.Tensor], ...] = (
 )
 # The last one does nothing.
 OPERATION_COUNT = len(_FARTHEST) + len(_CHANGES) + 1
+# Moves, posterize, solarize and autocontrast: without what robustness is judged by, brightness, contrast and colour.
+AUGMIX_OPERATIONS = (*range(len(_FARTHEST)), *map(_place_of, (_posterize, _solarize, _autocontrast)))

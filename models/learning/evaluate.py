@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,11 @@ from models.data.limits import NO_LIMITS
 from models.data.listing import file_name
 from models.data.split import TEST
 from models.errors import ArtifactChanged
+from models.judging.answer_detail import Judged, answer_detail
+from models.judging.judging_settings import JudgingSettings, require_fitting
+from models.judging.measures import details_of
 from models.learning.correction import served_offset, without_offset
-from models.learning.evaluation_rows import Slice, probability_rows, slices_of
+from models.learning.evaluation_rows import Slice, class_positions, probability_rows, slices_of
 from models.learning.metrics import confusion_counts, objective_value, reliability_bins, score_predictions
 from models.learning.multi_label_scorecard import make_multi_label_scorecard
 from models.parallel import OnProgress, map_in_threads, no_progress
@@ -45,17 +49,37 @@ def evaluate_split(folder: Path, split: pa.Table, onnx_bytes: bytes, on_progress
         kept = {name: row[name] for name in EVALUATION.names if name in row}
         # As the scorer measures light, not as the scan does: later batches are compared with it.
         light = {"brightness": scored.brightness, "contrast": scored.contrast}
-        found.append({**kept, **light, "probabilities": scored.probabilities})
+        ood_score = scored.answers.ood_score if scored.answers else None
+        found.append({**kept, **light, "probabilities": scored.probabilities, "ood_score": ood_score})
         on_progress(len(found), len(rows))
     return table_of(found, EVALUATION)
 
 
-def make_scorecard(evaluation: pa.Table, card: ModelCard, seed: int = 0) -> Scorecard:
-    """All numbers of a model on the rows of `evaluation`, with and without its correction."""
+def make_scorecard(
+    evaluation: pa.Table,
+    card: ModelCard,
+    seed: int = 0,
+    settings: JudgingSettings = JudgingSettings(),  # noqa: B008 - frozen
+    train_rows: Mapping[str, int] | None = None,
+) -> Scorecard:
+    """All numbers of a model on the rows of `evaluation`, with and without its correction.
+
+    Args:
+        evaluation: table EVALUATION of the test split.
+        card: the model's.
+        seed: of the bootstrap.
+        settings: what its deployment states, of pictures with one label.
+        train_rows: pictures of each class that it learned from; None where that is not known.
+
+    Raises:
+        SettingsError: the settings state something of other classes, or of pictures with several labels.
+    """
+    require_fitting(settings, card.classes, card.task)
     if card.task == "multi_label":
         return make_multi_label_scorecard(evaluation, card, seed, WORST_MISTAKES)
     true_index, probabilities = evaluation_arrays(evaluation, card.classes)
     raw = without_offset(probabilities, served_offset(card))
+    foreign = evaluation["ood_score"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     return Scorecard(
         model_name=card.name,
         split=TEST,
@@ -65,13 +89,14 @@ def make_scorecard(evaluation: pa.Table, card: ModelCard, seed: int = 0) -> Scor
         slices=tuple(_slice_score(part, true_index, probabilities) for part in slices_of(evaluation)),
         reliability=reliability_bins(true_index, probabilities),
         worst_mistakes=_worst_mistakes(evaluation, true_index, probabilities, card.classes),
+        details=details_of(evaluation, card, settings, train_rows, np.random.default_rng(seed)),
+        answers=answer_detail(Judged(true_index, probabilities, foreign), card.answers) if card.answers else None,
     )
 
 
 def evaluation_arrays(evaluation: pa.Table, classes: tuple[str, ...]) -> tuple[NDArray[np.int64], Floats]:
     """(N,) class positions and (N, K) probabilities of an EVALUATION table of pictures with one label."""
-    index = np.array([classes.index(label) for label in evaluation["label"].to_pylist()], dtype=np.int64)
-    return index, probability_rows(evaluation, len(classes))
+    return class_positions(evaluation, classes), probability_rows(evaluation, len(classes))
 
 
 def _slice_score(part: Slice, true_index: NDArray[np.int64], probabilities: Floats) -> SliceScore:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models.errors import ContractBroken
@@ -29,6 +31,12 @@ def probability_rows(evaluation: pa.Table, class_count: int) -> Floats:
     return np.asarray(flat.reshape(-1, class_count).astype(np.float64))
 
 
+def class_positions(evaluation: pa.Table, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """(N,) class positions of pictures with one label."""
+    place = {label: k for k, label in enumerate(classes)}
+    return np.array([place[label] for label in evaluation["label"].to_pylist()], dtype=np.int64)
+
+
 def label_arrays(evaluation: pa.Table, classes: tuple[str, ...]) -> tuple[NDArray[np.bool_], Floats]:
     """(N, K) whether a label applies, and (N, K) probabilities, of pictures with several labels.
 
@@ -49,6 +57,12 @@ def label_arrays(evaluation: pa.Table, classes: tuple[str, ...]) -> tuple[NDArra
     for target, labels in zip(targets, rows, strict=True):
         target[[place[label] for label in labels]] = True
     return targets, probability_rows(evaluation, len(classes))
+
+
+def class_rows(split: pa.Table, part: str) -> dict[str, int]:
+    """Pictures of each class in one part of a table SPLIT of pictures with one label, such as train."""
+    labels = split.filter(pc.equal(split["split"], part))["label"].drop_null().to_pylist()
+    return dict(sorted(Counter(labels).items()))
 
 
 def slices_of(evaluation: pa.Table) -> Iterator[Slice]:

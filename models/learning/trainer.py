@@ -20,8 +20,9 @@ from torch import nn
 from models.artifacts.records import EpochRecord
 from models.data.draws import DrawWeights, PlanSampler
 from models.errors import TrainingDiverged, TrainingStopped
+from models.learning.attacks import fast_adversarial, random_change, require_pixels
 from models.learning.classifier import Classifier
-from models.learning.inputs import TrainInputs
+from models.learning.inputs import MapInputs, TrainInputs
 from models.learning.interruption import StopRequest
 from models.learning.losses import LossSettings, row_losses
 from models.learning.optimiser import make_optimiser, rate_share, set_rate, update_average
@@ -96,6 +97,8 @@ class Trainer:
     def __init__(
         self, model: Classifier, inputs: TrainInputs, goal: Goal, settings: FitSettings, seed: int, runtime: Runtime
     ) -> None:
+        if isinstance(inputs, MapInputs):
+            require_pixels(settings.adversarial_eps, "the maps of frozen stages are computed once")
         self._model, self._inputs, self._goal = model, inputs, goal
         self._settings, self._seed, self._runtime = settings, seed, runtime
         self._stepper: nn.Module = model
@@ -172,7 +175,11 @@ class Trainer:
         world = self._runtime.world
         seed = int(np.random.SeedSequence([self._seed, place.epoch, place.step, world.rank]).generate_state(1)[0])
         torch.manual_seed(seed)  # dropout draws from the global generator
-        inputs, targets = self._inputs.draw(rows, torch.Generator().manual_seed(seed), self._runtime.device)
+        random = torch.Generator().manual_seed(seed)
+        inputs, targets = self._inputs.draw(rows, random, self._runtime.device)
+        eps = self._settings.adversarial_eps
+        # Of all rows, so that it is the same however many go through at once.
+        changes = random_change(inputs, eps, random) if eps else inputs
         number, total = place.epoch * self._steps + place.step, plan.epochs * self._steps
         share = rate_share(number, total, self._settings.warmup_share)
         set_rate(self._optimiser, plan.learning_rate * place.rate_factor * share)
@@ -180,7 +187,9 @@ class Trainer:
         self._optimiser.zero_grad(set_to_none=True)
         is_deferred_over = number >= self._goal.deferred_share * total
         summed = 0.0
-        for part, wanted in zip(torch.split(inputs, micro_rows), torch.split(targets, micro_rows), strict=True):
+        parts = (torch.split(whole, micro_rows) for whole in (inputs, changes, targets))
+        for plain, change, wanted in zip(*parts, strict=True):
+            part = self._attacked(plain, change, wanted, is_deferred_over=is_deferred_over) if eps else plain
             with precision(plan.precision, self._runtime.device):
                 logits = self._stepper(part)
             losses = row_losses(self._goal.loss, logits.float(), wanted, is_deferred_over=is_deferred_over)
@@ -194,6 +203,19 @@ class Trainer:
             if self._settings.ema_decay:
                 update_average(self._average, self._model, self._settings.ema_decay, number)
         return summed
+
+    def _attacked(
+        self, pixels: torch.Tensor, change: torch.Tensor, wanted: torch.Tensor, *, is_deferred_over: bool
+    ) -> torch.Tensor:
+        """The same pictures changed so that the loss of the model as it is grows."""
+
+        def loss_of(changed: torch.Tensor) -> torch.Tensor:
+            # Not the wrapped model: between processes there is nothing to share yet.
+            with precision(self._place.plan.precision, self._runtime.device):
+                logits = self._model(changed)
+            return row_losses(self._goal.loss, logits.float(), wanted, is_deferred_over=is_deferred_over).sum()
+
+        return fast_adversarial(loss_of, pixels, change, self._settings.adversarial_eps)
 
     def _end_epoch(self, images_per_s: float) -> None:
         place = self._place

@@ -59,14 +59,15 @@ class AugmentSettings(Settings):
         "flipped both ways, or the eight symmetries of a square.",
         title="Symmetries",
     )
-    policy: Literal["none", "light", "trivial", "rand"] = Field(
+    policy: Literal["none", "light", "trivial", "rand", "augmix"] = Field(
         default="light",
         description="light: small shifts, scales and changes of light; trivial: one random change of any strength "
-        "(TrivialAugment); rand: two changes of one strength (RandAugment).",
+        "(TrivialAugment); rand: two changes of one strength (RandAugment); augmix: three chains of small changes, "
+        "laid over the picture (AugMix, without its second loss).",
         title="Policy",
     )
     strength: float = Field(
-        default=0.5, ge=0, le=1, description="Of light and rand: how far a change goes.", title="Strength"
+        default=0.5, ge=0, le=1, description="Of light, rand and augmix: how far a change goes.", title="Strength"
     )
     mixup_alpha: float = Field(
         default=0, ge=0, le=10, description="Pictures laid over each other (mixup); 0: never.", title="Mixup"
@@ -120,6 +121,14 @@ class FitSettings(Settings):
         description="For fine_tune: lower stages that stay as they are, and are computed once where the network "
         "allows it; -1: three.",
         title="Frozen stages",
+    )
+    adversarial_eps: float = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Train on pictures changed against the network, by so much of 255 a pixel at most, such as 8 "
+        "(fast adversarial training); 0: off. Doubles the time, and costs accuracy on pictures as they are.",
+        title="Adversarial change",
     )
     mixed_precision: Literal["auto", "off"] = Field(
         default="auto", description="Shorter numbers where they were measured to be faster.", title="Mixed precision"

@@ -9,7 +9,7 @@ import torch
 from models.data.views import Symmetries, view_of, views_of
 from models.errors import ShapeError
 from models.learning.augment import Batch, augmented
-from models.learning.augment_operations import OPERATION_COUNT, Moves, moved, operated
+from models.learning.augment_operations import AUGMIX_OPERATIONS, OPERATION_COUNT, Moves, moved, operated
 from models.learning.training_settings import AugmentSettings
 
 _EVERYTHING: list[dict[str, Any]] = [
@@ -17,6 +17,7 @@ _EVERYTHING: list[dict[str, Any]] = [
     {"policy": "light", "strength": 1},
     {"policy": "trivial"},
     {"policy": "rand"},
+    {"policy": "augmix"},
     {"mixup_alpha": 0.4},
     {"cutmix_alpha": 1},
     {"policy": "light", "mixup_alpha": 1, "cutmix_alpha": 1},
@@ -91,7 +92,7 @@ def test_pixels_stay_in_range_and_targets_a_distribution(changes: dict[str, Any]
         assert torch.allclose(targets.sum(1), torch.ones(12))
 
 
-@pytest.mark.parametrize("policy", ["light", "rand"])
+@pytest.mark.parametrize("policy", ["light", "rand", "augmix"])
 def test_strength_zero_leaves_pixels(policy: str) -> None:
     batch = _batch()
     assert torch.equal(augmented(batch, _settings(policy=policy, strength=0), _drawn()).pixels, batch.pixels)
@@ -101,6 +102,20 @@ def test_tiny_strength_leaves_nearly_all() -> None:
     batch = _batch()
     seen = augmented(batch, _settings(policy="light", strength=1e-5), _drawn()).pixels
     assert torch.allclose(seen, batch.pixels.float(), atol=0.1)
+
+
+def test_augmix_is_a_mixture_with_the_picture_and_changes_no_colours() -> None:
+    random = torch.Generator().manual_seed(3)
+    grey = torch.randint(60, 200, (40, 16, 16, 1), generator=random, dtype=torch.uint8).expand(-1, -1, -1, 3)
+    batch = Batch(grey, torch.eye(4)[torch.arange(40) % 4])
+    seen = augmented(batch, _settings(policy="augmix"), _drawn()).pixels
+    assert torch.allclose(seen, seen[..., :1].expand_as(seen), atol=1e-3)
+    flat, was = seen[..., 0].flatten(1), grey[..., 0].float().flatten(1)
+    alike = torch.tensor([float(torch.corrcoef(torch.stack(pair))[0, 1]) for pair in zip(flat, was, strict=True)])
+    assert alike.min() > 0
+    assert alike.min() < 0.9
+    assert len(torch.unique((alike * 1000).round())) > 20
+    assert set(range(OPERATION_COUNT - 1)) - set(AUGMIX_OPERATIONS) == {5, 6, 7}  # brightness, contrast, saturation
 
 
 def test_every_operation_changes_pictures_and_at_level_zero_none_does() -> None:

@@ -40,8 +40,8 @@ from models.serving.registry import Registry
 from models.serving.score import ScoreJob, ScoringSettings, score_folder
 from tests.chain import bundle_parts
 from tests.conftest import NOW
-from validation.candidate import judge_bundle
-from validation.gates import GateSettings
+from validation.candidate import CandidateJob, judge_bundle
+from validation.gate_settings import GateSettings
 
 SIDE_PX = 8
 CLASSES = ("blue", "green", "red")
@@ -279,15 +279,17 @@ def _files(folder: Path) -> list[bytes]:
 def test_candidate_meets_the_champion_on_the_same_pictures(served: _Served, sharpness: float, outcome: str) -> None:
     layer = (HEAD[0] * np.float32(sharpness), HEAD[1] * np.float32(sharpness))
     place = _candidate(served, layer, _card())
-    verdict = judge_bundle(place, served.folder, served.split, Registry(served.workspace), GateSettings())
+    job, settings = CandidateJob(place, served.folder, served.split), GateSettings(relation="not_worse")
+    verdict = judge_bundle(job, Registry(served.workspace), settings)
     assert {f.rule: f.outcome for f in verdict.findings}["not_worse_than_champion"] == outcome
     assert verdict.is_accepted == (outcome == "passed")
 
 
 def test_champion_of_another_task_cannot_be_compared(served: _Served) -> None:
     place = _candidate(served, HEAD, _card("single_label"))
-    verdict = judge_bundle(place, served.folder, served.split, Registry(served.workspace), GateSettings())
-    finding = next(f for f in verdict.findings if f.rule == "not_worse_than_champion")
+    job = CandidateJob(place, served.folder, served.split)
+    verdict = judge_bundle(job, Registry(served.workspace), GateSettings())
+    finding = next(f for f in verdict.findings if f.rule == "better_than_champion")
     assert finding.outcome == "unknown"
     assert "other classes, split or task" in finding.observed
 
