@@ -67,7 +67,32 @@ def draw_pair(world: World, rows: int, recalls: Sequence[Sequence[float]], rng: 
     sizes = np.maximum(np.round(np.array(world.shares) * rows), 1).astype(np.int64)
     true_index = np.repeat(np.arange(len(sizes)), sizes)
     hardness, common = rng.normal(size=len(true_index)), _wrong_classes(true_index, world, rng)
-    champion, candidate = (
-        _answers(true_index, np.asarray(recall), hardness, common, world, rng) for recall in recalls
-    )
+    champion, candidate = (_answers(true_index, np.asarray(recall), hardness, common, world, rng) for recall in recalls)
     return Comparison(true_index, candidate, champion, len(sizes))
+
+
+def _wrong_classes(true_index: Positions, world: World, rng: np.random.Generator) -> Positions:
+    """(N,) of each picture another class than its own, frequent ones more often."""
+    found = np.empty_like(true_index)
+    for place in range(len(world.shares)):
+        shares = np.array(world.shares)
+        shares[place] = 0
+        inside = true_index == place
+        found[inside] = rng.choice(len(shares), int(inside.sum()), p=shares / shares.sum())
+    return found
+
+
+def _answers(
+    true_index: Positions,
+    recall: NDArray[np.float64],
+    hardness: NDArray[np.float64],
+    common: Positions,
+    world: World,
+    rng: np.random.Generator,
+) -> Positions:
+    """(N,) classes that one model names."""
+    luck = rng.normal(size=len(true_index))
+    is_right = np.sqrt(SHARED_HARDNESS) * hardness + np.sqrt(1 - SHARED_HARDNESS) * luck < norm.ppf(recall)[true_index]
+    own = _wrong_classes(true_index, world, rng)
+    mistake = np.where(rng.random(len(true_index)) < SHARED_MISTAKE, common, own)
+    return np.where(is_right, true_index, mistake)

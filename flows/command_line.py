@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from flows import answers
+from flows.explain_commands import explain
 from flows.models_commands import models_app
 from flows.options import DEFAULT_WORKSPACE, FolderArgument, JsonOption, NameOption, SetOption, WorkspaceOption
 from flows.prefect_environment import has_server, prepare_prefect
@@ -31,6 +32,7 @@ app = typer.Typer(
     help="From labelled pictures to scored folders.",
 )
 app.add_typer(models_app, name="models")
+app.command()(explain)
 
 # A first look takes minutes on any machine: learning by the frozen network.
 DEMO_SETTINGS = ("training.time_budget_minutes=2",)

@@ -7,13 +7,15 @@ from models.data.resample import ResamplingSettings
 from models.data.scan import ScanSettings
 from models.data.split import SplitSettings
 from models.judging.answer_settings import AnswerSettings
+from models.judging.explain_settings import ExplainSettings
 from models.judging.judging_settings import JudgingSettings
 from models.judging.robustness import RobustnessSettings
 from models.learning.training_settings import TrainingSettings
 from models.serving.drift import DriftSettings
 from models.serving.score import ScoringSettings
+from models.serving.signature import SignatureSettings
 from models.settings import Settings
-from validation.gates import GateSettings
+from validation.gate_settings import GateSettings
 from validation.suites import ValidationSettings
 from validation.verdicts import ApprovalSettings
 
@@ -31,4 +33,5 @@ TRAIN_GROUPS: dict[str, type[Settings]] = {
     "approval": ApprovalSettings,
 }
 SCORE_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings, "drift": DriftSettings}
-ALL_GROUPS = {**TRAIN_GROUPS, **SCORE_GROUPS}
+EXPLAIN_GROUPS: dict[str, type[Settings]] = {"explain": ExplainSettings, "signature": SignatureSettings}
+ALL_GROUPS: dict[str, type[Settings]] = {**TRAIN_GROUPS, **SCORE_GROUPS, "explain": ExplainSettings}

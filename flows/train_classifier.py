@@ -38,7 +38,7 @@ from tasks.require_accepted import require_accepted
 from tasks.run_refs import RunRefs
 from tasks.scan_folder import scan_folder
 from tasks.write_report import write_report
-from validation.gates import GateSettings
+from validation.gate_settings import GateSettings
 from validation.suites import ValidationSettings
 from validation.verdicts import ApprovalSettings
 

@@ -309,7 +309,7 @@ def test_planted_regression_of_a_rare_class_is_refused_though_accuracy_rises() -
     verdicts = [_verdict_on(ELPV.recall, worse, seed, "accuracy") for seed in range(10)]
     gains = [float(_finding(v, "better_than_champion").observed.split()[1].rstrip(",")) for v in verdicts]
     assert np.mean(gains) > 0
-    assert sum("rare" in " ".join(_finding(v, "class_recall_not_lost").items) or not v.is_accepted for v in verdicts)
+    assert sum(_finding(v, "class_recall_not_lost").items == ("c",) for v in verdicts) >= 7
     assert not any(v.is_accepted for v in verdicts)
 
 

@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from validation.chance import chance_of_loss, rejected_by_holm
-from validation.paired import Comparison, LabelComparison, observed_gain, paired_gain
+from validation.paired import Comparison, LabelComparison, paired_gain
 
 RNG = np.random.default_rng(0)
 TRUE = np.repeat([0, 1, 2], (60, 30, 10))
@@ -58,10 +58,10 @@ def test_bound_of_accuracy_is_that_of_the_paired_difference() -> None:
 def test_groups_make_the_bound_wider_and_their_order_does_not_matter() -> None:
     single = paired_gain(Comparison(TRUE, BETTER, WORSE, 3), "accuracy")
     # Twice the rows say no more where both copies belong together, and more where they do not.
-    twice = [np.tile(part, 2) for part in (TRUE, BETTER, WORSE)]
+    true, better, worse = (np.tile(part, 2) for part in (TRUE, BETTER, WORSE))
     groups = [f"g{k}" for k in range(100)] * 2
-    together = paired_gain(Comparison(*twice, 3, groups), "accuracy")
-    apart = paired_gain(Comparison(*twice, 3), "accuracy")
+    together = paired_gain(Comparison(true, better, worse, 3, groups), "accuracy")
+    apart = paired_gain(Comparison(true, better, worse, 3), "accuracy")
     assert together.low == pytest.approx(single.low, abs=0.01)
     assert apart.low > together.low + 0.01
 
