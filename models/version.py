@@ -1,3 +1,3 @@
 """The version that is written into every artifact and every cache key."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
