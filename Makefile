@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed-from-lock
 
-.PHONY: setup demo test packaging faults gpu browser lint fmt types lock corpus bench-data bench-learning bench-bundle bench clean
+.PHONY: setup demo test packaging faults gpu browser lint fmt types lock corpus bench-data bench-learning bench-bundle bench-judging bench clean
 
 setup: $(STAMP)
 
@@ -79,6 +79,13 @@ bench-data: setup .venv-cleanvision/installed
 # What learning reaches on real pictures; two to three hours on two cores.
 bench-learning: setup
 	$(BIN)/python -m benchmarks.learning
+	$(BIN)/python -m benchmarks.tables
+
+# How often the gates are wrong, and what sets of classes and calibration hold on pictures never seen.
+bench-judging: setup
+	$(BIN)/python -m benchmarks.gates
+	$(BIN)/python -m benchmarks.certainty
+	$(BIN)/python -m benchmarks.robustness
 	$(BIN)/python -m benchmarks.tables
 
 # What smaller models gain and cost, and the start of a new process on the demo's bundle.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bundle_tables import cold_start_line, compression_table
+from benchmarks.judging_tables import certainty_tables, gate_table
 from benchmarks.learning_tables import learning_tables
 from benchmarks.result_file import RESULTS
 
@@ -28,6 +29,8 @@ def write_tables(readme: Path) -> None:
         _heads_table(_load("heads")),
         compression_table(_load("compression")),
         cold_start_line(_load("cold_start")),
+        gate_table(_load("gates")),
+        certainty_tables(_load("certainty")),
     ]
     body = "\n\n".join(["<!-- figures -->", *parts, "<!-- end of figures -->"])
     readme.write_text(_MARKED.sub(lambda _: body, text))
