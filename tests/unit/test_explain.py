@@ -21,8 +21,8 @@ from models.errors import ArtifactChanged, SettingsError
 from models.judging.activation_maps import ActivationMapper
 from models.judging.chosen_rows import Choice, chosen_pictures, named_paths
 from models.judging.explain import explained
-from models.judging.gradient_route import find_route
 from models.judging.explain_settings import ExplainSettings
+from models.judging.gradient_route import find_route
 from models.judging.occlusion import occlusion_map, patch_spans
 from models.judging.overlay import OVERLAY_PX, overlay_png, shown_size
 from models.reports.explanations import ExplanationPage, render_explanations, shown_explanations

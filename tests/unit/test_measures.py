@@ -170,7 +170,7 @@ def test_settings_of_other_classes_are_refused(champion: Bundle, stated: dict[st
 
 
 def test_slices_are_thirds_modes_and_sources_of_ten_pictures_or_more(champion: Bundle) -> None:
-    modes: list[object] = ["RGB"] * 51 + ["L"] * 9
+    modes: list[object] = [*["RGB"] * 51, *["L"] * 9]
     parts = all_slices(_evaluation(60, champion.card, mode=modes, width_px=[10] * 60, height_px=[10] * 60))
     found = {(part.column, int(part.inside.sum())) for part in parts}
     assert ("mode", 51) in found
