@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+import onnx
+from onnx import numpy_helper
 from PIL import Image
 
 from benchmarks.cells import divide_cells, write_cells
@@ -20,6 +21,7 @@ from benchmarks.chain import Judged, train_and_judge
 from benchmarks.digits import write_digits
 from benchmarks.learning import DIGITS, FROZEN, LONG_TAIL_RATIO
 from benchmarks.result_file import read_figures, write_result
+from models.artifacts.records import Calibration
 from models.artifacts.workspace import Workspace
 from models.data.limits import NO_LIMITS
 from models.judging.answer_settings import AnswerSettings
@@ -28,6 +30,7 @@ from models.learning.evaluate import evaluate_split, evaluation_arrays
 from models.learning.fit_answers import Pictures, fit_answers
 from models.learning.metrics import calibration_error, reliability_bins
 from models.learning.training_settings import TrainingSettings
+from models.serving.export import served_layers
 from models.serving.picture_scorer import PictureScorer, card_of
 
 ANSWERS = AnswerSettings(set_coverage=0.9)
@@ -49,6 +52,7 @@ class Division(NamedTuple):
     set_size: float
     calibration_error: float
     calibration_error_before: float
+    has_class_scale: bool
     false_alarms: float
     noise_found: float
 
@@ -71,18 +75,25 @@ def judge_division(folder: Path, workspace: Workspace, settings: TrainingSetting
         rows=dict(zip(card.classes, counts, strict=True)),
         set_size=float(sets.sum(1).mean()),
         calibration_error=calibration_error(reliability_bins(true_index, probabilities)),
-        calibration_error_before=_uncalibrated(judged, true_index, probabilities),
+        calibration_error_before=_uncalibrated(folder, judged),
+        has_class_scale=bool(card.calibration.class_scale),
         false_alarms=_share_foreign(served, [folder / path for path in _test_paths(judged)]),
         noise_found=_share_foreign(served, _noise(folder.parent / "noise", settings.seed)),
     )
 
 
-def _uncalibrated(judged: Judged, true_index: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-    """Calibration error of what is corrected for the prior, and not calibrated."""
-    card = judged.checkpoint.card
-    logits = np.log(np.clip(probabilities, 1e-30, 1)) * card.calibration.temperature
-    shares = np.exp(logits - logits.max(1, keepdims=True))
-    return calibration_error(reliability_bins(true_index, shares / shares.sum(1, keepdims=True)))
+def _uncalibrated(folder: Path, judged: Judged) -> float:
+    """Calibration error of what is corrected for the prior, and not calibrated: the same file with another head."""
+    checkpoint, model = judged.checkpoint, onnx.load_from_string(judged.onnx_bytes)
+    card = checkpoint.card.model_copy(update={"calibration": Calibration()})
+    layers = {f"head_{k}": layer for k, layer in enumerate(served_layers(checkpoint.layers, card))}
+    values = {f"{name}_weight": weight for name, (weight, _) in layers.items()}
+    values |= {f"{name}_bias": bias for name, (_, bias) in layers.items()}
+    for tensor in model.graph.initializer:
+        if tensor.name in values:
+            tensor.CopyFrom(numpy_helper.from_array(values[tensor.name], tensor.name))
+    rows = evaluate_split(folder, judged.split, model.SerializeToString())
+    return calibration_error(reliability_bins(*evaluation_arrays(rows, card.classes)))
 
 
 def _test_paths(judged: Judged) -> list[str]:
@@ -125,6 +136,7 @@ def summary(divisions: list[Division]) -> dict[str, Any]:
         "target": ANSWERS.set_coverage,
         "least_rows": least_rows(ANSWERS.set_coverage),
         "classes": classes,
+        "with_a_scale_a_class": sum(division.has_class_scale for division in divisions),
         **{name: _mean([getattr(division, name) for division in divisions]) for name in numbers},
     }
 

@@ -109,6 +109,7 @@ class Calibration(_Record):
         class_scale: (K,) times the logits before the correction, where one number a class was better; else empty.
         class_bias: (K,) added behind it.
         log_loss_before: on tune, of the first training where there were two.
+        vector_gain: in log loss over a temperature alone, on held-out parts of tune; None where it was not asked.
     """
 
     temperature: float = 1.0
@@ -116,6 +117,7 @@ class Calibration(_Record):
     class_bias: tuple[float, ...] = ()
     log_loss_before: float | None = None
     log_loss_after: float | None = None
+    vector_gain: float | None = None
 
 
 class SearchTrial(_Record):

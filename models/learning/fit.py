@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.artifacts.records import Correction, EpochRecord, ModelCard, SearchTrial
 from models.errors import SettingsError
-from models.learning.calibrate import fit_calibration
+from models.learning.calibrate import TuneRows, fit_calibration, require_possible
 from models.learning.checkpoint import CalibrationRows, Checkpoint, trunk_tensors
 from models.learning.choose import Choice, choose_learner
 from models.learning.correction import log_offset
@@ -79,6 +79,7 @@ def fit_classifier(
         SettingsError: a network, weights or a way of learning that do not go together.
     """
     settings = lesson.settings
+    require_possible(settings.calibration, lesson.task)
     network = find_network(settings.network, settings.weights)
     build = Build(settings.seed, settings.size_px or network.size_px, settings.channels)
     device = training_device()
@@ -182,7 +183,7 @@ def _card(case: Case, subject: Subject, choice: Choice, trials: tuple[SearchTria
     # A head that was fitted once more has seen other shares.
     is_adjusted = chosen.trial.correction == "logit_adjustment"
     offset = log_offset(fitted.prior, chosen.trial.correction_strength) if is_adjusted else chosen.offset
-    tune_logits = _tune_logits(chosen) + chosen.offset
+    tune = TuneRows(_tune_logits(chosen), chosen.offset, lesson.tune.targets, lesson.task, objective_of(lesson))
     return ModelCard(
         name=subject.name,
         task=lesson.task,
@@ -201,7 +202,7 @@ def _card(case: Case, subject: Subject, choice: Choice, trials: tuple[SearchTria
             log_offset=tuple(map(float, offset)),
             trials=chosen.trials,
         ),
-        calibration=fit_calibration(tune_logits, lesson.tune.targets, lesson.task),
+        calibration=fit_calibration(tune, lesson.settings.calibration),
         epochs=fitted.epochs,
         notes=fitted.notes,
         search=trials,

@@ -21,6 +21,7 @@ Imbalance = Literal[
     "crt",
     "tau_norm",
 ]
+CalibrationMethod = Literal["auto", "none", "temperature", "vector"]
 Learner = Literal["frozen", "fine_tune", "scratch"]
 
 
@@ -195,6 +196,12 @@ class TrainingSettings(Settings):
         "says; or one method: natural, sqrt, balanced, progressive, effective_number, focal, balanced_softmax, "
         "ldam_drw, crt, tau_norm.",
         title="Imbalance",
+    )
+    calibration: CalibrationMethod = Field(
+        default="auto",
+        description="What makes scores shares of right answers, fitted on the tune split: one temperature; vector: a "
+        "scale and a bias a class too; auto: vector where held-out parts of tune show that it pays.",
+        title="Calibration",
     )
     refit_on_tune: bool = Field(
         default=True,

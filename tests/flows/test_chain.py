@@ -27,6 +27,7 @@ from models.serving.registry import Registry
 from tasks.run_refs import RunRefs
 from tests.chain import FAST
 from tests.pictures import write_inbox, write_labelled
+from validation.gate_settings import GateSettings
 
 pytestmark = pytest.mark.usefixtures("prefect_backend")
 CACHED_TASKS = {
@@ -38,9 +39,11 @@ CACHED_TASKS = {
     "fit-classifier",
     "export-model",
     "compress-model",
+    "fit-answers",
     "choose-golden",
     "evaluate-model",
     "make-scorecard",
+    "examine-robustness",
 }
 UNCACHED_TASKS = {
     "list-folder",
@@ -130,7 +133,7 @@ def test_folder_becomes_a_champion_that_scores_an_inbox(workspace: Workspace, tm
 
     # A new picture changes the data, so everything behind the scan runs again.
     shutil.copy(inbox / "picture-0000.png", folder / "down" / "new.png")
-    grown = _train(folder, workspace)
+    grown = _train(folder, workspace, gate=GateSettings(relation="not_worse"))
     assert _reused(grown) == set()
     # ... but moves no picture: the new one alone was divided.
     before, after = (_splits(state.result()) for state in (again, grown))

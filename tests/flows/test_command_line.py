@@ -215,13 +215,32 @@ def test_training_on_the_wrong_thing_is_refused_in_one_sentence(
 
 def test_unexpected_error_keeps_its_traceback_in_a_file(champion_workspace: Workspace, tmp_path: Path) -> None:
     copy = shutil.copytree(champion_workspace.root, tmp_path / "workspace")
-    (copy / "models" / MODEL / "champion.json").write_text("{}")
-    done = _sortline("models", "list", "--workspace", copy, cwd=tmp_path)
+    # A mistake of our own, planted: of those that are known none is left to be made here.
+    script = (
+        "import flows.answers, flows.command_line\n"
+        "def mistaken(workspace):\n"
+        "    return {}[workspace]\n"
+        "flows.answers.model_rows = mistaken\n"
+        "flows.command_line.main()\n"
+    )
+    command = [sys.executable, "-c", script, "models", "list", "--workspace", str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)
     assert done.returncode == 70
     assert "Traceback" not in done.stderr
     (kept,) = (copy / "crashes").iterdir()
     assert str(kept) in done.stderr
-    assert "Traceback" in kept.read_text()
+    assert "in mistaken" in kept.read_text()
+
+
+def test_champion_file_that_says_nothing_is_named_with_the_way_out(
+    champion_workspace: Workspace, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(champion_workspace.root, tmp_path / "workspace")
+    (copy / "models" / MODEL / "champion.json").write_text("{}")
+    done = _sortline("models", "list", "--workspace", copy, cwd=tmp_path)
+    assert done.returncode == 74
+    assert "sortline models history" in done.stderr
+    assert not (copy / "crashes").exists()
 
 
 @pytest.fixture
