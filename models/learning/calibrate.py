@@ -17,6 +17,8 @@ from models.learning.training_settings import CalibrationMethod
 from models.learning.vector_scaling import FOLDS, fit_vector_scaling, held_out_rows
 
 _LEAST_TEMPERATURE, _LARGEST_TEMPERATURE = 0.1, 20.0
+# How far a temperature is expected from 1 before any row was seen: by a factor of e now and then.
+_LOG_TEMPERATURE_SD = 0.5
 Floats = NDArray[np.float64]
 Objective = Callable[[Floats], float]
 
@@ -56,11 +58,11 @@ def fit_calibration(rows: TuneRows, method: CalibrationMethod = "auto") -> Calib
     A temperature (Guo et al., arXiv 1706.04599) changes no answer. A scale and a bias a class do, so `auto` takes them
     only where held-out fifths of tune show a gain in log loss above two of its standard errors, and no loss in the
     objective.
-    Targets are as sure as so many rows allow (Platt 1999): of rows that are all right nobody knows that the next one
-    will be, and the temperature would fall to its least value.
+    Before any row is seen, scores are expected to be about right: of few rows that are all right nobody knows that the
+    next one will be, and without that the temperature would fall to its least value.
     """
     kind: LossKind = "binary" if rows.task == "multi_label" else "cross_entropy"
-    loss, wanted = plain_loss(rows.logits.shape[1], kind), _no_surer_than_known(rows.targets, rows.task)
+    loss, wanted = plain_loss(rows.logits.shape[1], kind), rows.targets.astype(np.float64)
     corrected = rows.logits + rows.offset
     before = float(_losses(corrected, wanted, loss).mean())
     if method == "none":
@@ -109,26 +111,21 @@ def _as_it_is(logits: Floats) -> Floats:
 
 
 def _temperature(logits: Floats, wanted: Floats, loss: LossSettings) -> tuple[float, float]:
-    """The temperature of least log loss, and that log loss."""
+    """The most likely temperature, and its log loss."""
 
     def log_loss(log_temperature: float) -> float:
         return float(_losses(logits / np.exp(log_temperature), wanted, loss).mean())
 
+    def unlikely(log_temperature: float) -> float:
+        return log_loss(log_temperature) + (log_temperature / _LOG_TEMPERATURE_SD) ** 2 / 2 / len(logits)
+
     bounds = (float(np.log(_LEAST_TEMPERATURE)), float(np.log(_LARGEST_TEMPERATURE)))
-    found = minimize_scalar(log_loss, bounds=bounds, method="bounded")
-    before, after = log_loss(0.0), float(found.fun)
+    found = minimize_scalar(unlikely, bounds=bounds, method="bounded")
     # The search ends beside the best value; what was there already is not given up for that.
-    return (float(np.exp(found.x)), after) if after < before else (1.0, before)
+    best = float(found.x) if found.fun < unlikely(0.0) else 0.0
+    return float(np.exp(best)), log_loss(best)
 
 
 def _losses(logits: Floats, wanted: Floats, loss: LossSettings) -> Floats:
     """(N,) loss of each row."""
     return np.asarray(row_losses(loss, torch.from_numpy(logits), torch.from_numpy(wanted)).numpy())
-
-
-def _no_surer_than_known(targets: NDArray[np.float32], task: Task) -> Floats:
-    """(N, K) targets that leave one row in N + 2 to chance."""
-    rows, count = targets.shape
-    doubt = 1 / (rows + 2)
-    others = 1 if task == "multi_label" else max(count - 1, 1)
-    return np.asarray(targets * (1 - doubt) + (1 - targets) * doubt / others, dtype=np.float64)

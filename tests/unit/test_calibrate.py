@@ -89,5 +89,5 @@ def test_a_scale_a_class_is_refused_where_labels_have_thresholds() -> None:
 def test_answers_that_are_all_right_do_not_make_it_infinitely_sure() -> None:
     index = np.array([0, 1] * 10)
     temperature = fit_calibration(_rows(np.eye(2)[index] * 4, index), "temperature").temperature
-    # 20 right ones of 20 make an answer 21 / 22 sure.
-    assert 1 / (1 + np.exp(-4 / temperature)) == pytest.approx(21 / 22, abs=1e-3)
+    # Without an expectation it would be 0.1, and every score 1.
+    assert 0.4 < temperature < 1
