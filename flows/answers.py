@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from flows.terminal import say, show_table
+from models.artifacts.judging_records import ShadowReport
 from models.artifacts.records import DriftReport, Finding, Interval, Scorecard, ScoreSummary, Verdict
 from models.artifacts.ref import ArtifactRef, read_record
 from models.artifacts.workspace import Workspace
@@ -126,13 +127,22 @@ def score_directly(
     folder: Path, name: str, out: Path, workspace: Workspace, groups: Answer, sink: ProgressSink
 ) -> Answer:
     """Summary and drift of a folder scored in this process, without Prefect."""
+    from models.reports.shadow import write_shadow_page
     from models.serving.drift import measure_drift, scored_batch
     from models.serving.score import ScoreJob, score_folder
+    from models.serving.shadow import shadow_beside, shadow_digest
 
-    champion = Registry(workspace).open_champion(name, groups["scoring"].signature)
-    job = ScoreJob(folder, champion, out, groups["scoring"], workspace.tuning_dir)
+    registry, scoring = Registry(workspace), groups["scoring"]
+    champion, sha256 = registry.open_champion(name, scoring.signature), shadow_digest(registry, name, groups["shadow"])
+    job = ScoreJob(folder, champion, out, scoring, workspace.tuning_dir)
     summary = score_folder(job, str(uuid.uuid4()), on_progress=lambda d, t: sink("score", d, t))
-    return summary_answer(summary, measure_drift(scored_batch(summary), champion, groups["drift"]))
+    rows = scored_batch(summary)
+    beside = None
+    if sha256:
+        settings = groups["shadow"], scoring
+        beside = shadow_beside(registry, name, sha256, (folder, rows), settings, lambda d, t: sink("shadow", d, t))
+        say(f"Shadow: {write_shadow_page(workspace.reports_dir, name, folder, beside)}")
+    return summary_answer(summary, measure_drift(rows, champion, groups["drift"]), beside)
 
 
 def score_by_flow(
@@ -143,15 +153,24 @@ def score_by_flow(
     from tasks.progress import progress_to
 
     with progress_to(sink):
-        summary, drift = score_folder(
-            folder, name, out, workspace.root, scoring=groups["scoring"], drift=groups["drift"]
+        summary, drift, beside = score_folder(
+            folder,
+            name,
+            out,
+            workspace.root,
+            scoring=groups["scoring"],
+            drift=groups["drift"],
+            shadow=groups["shadow"],
         )
-    return summary_answer(read_record(summary, ScoreSummary), read_record(drift, DriftReport))
+    report = read_record(beside, ShadowReport) if beside else None
+    return summary_answer(read_record(summary, ScoreSummary), read_record(drift, DriftReport), report)
 
 
-def summary_answer(summary: ScoreSummary, drift: DriftReport) -> Answer:
+def summary_answer(summary: ScoreSummary, drift: DriftReport, shadow: ShadowReport | None = None) -> Answer:
     """What a scoring command answers."""
-    return {**summary.model_dump(mode="json"), "drift": {"status": drift.status, **drift.model_dump(mode="json")}}
+    drifted = {"status": drift.status, **drift.model_dump(mode="json")}
+    beside = shadow.model_dump(mode="json") if shadow else None
+    return {**summary.model_dump(mode="json"), "drift": drifted, "shadow": beside}
 
 
 def train_answer(refs: RunRefs) -> Answer:
@@ -250,6 +269,8 @@ def show_scores(answer: Answer) -> None:
 
 def show_summary(answer: Answer) -> None:
     """What became of a scored folder."""
+    from models.reports.shadow import shadow_rows
+
     rows = [[f"rows {status}", str(count)] for status, count in answer["rows_by_status"].items()]
     rows += [[f"predicted {label}", str(count)] for label, count in answer["labels"].items()]
     told = {"abstained": "too unsure to be used", "foreign": "unlike the training pictures"}
@@ -258,6 +279,9 @@ def show_summary(answer: Answer) -> None:
     rows.append(["files a second, when they were scored", f"{answer['images_per_s']:.0f}"])
     rows.append(["drift", answer["drift"]["status"].replace("_", " ")])
     show_table(f"{answer['folder']}: {answer['files']} files", ("", ""), rows)
+    if answer["shadow"]:
+        found = shadow_rows(ShadowReport.model_validate(answer["shadow"]))
+        show_table("In the shadow, used by nobody", ("", ""), [list(row) for row in found])
     say(f"Predictions: {answer['out']}/data/**/*.parquet")
 
 

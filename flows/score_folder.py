@@ -10,9 +10,12 @@ from prefect.runtime import flow_run
 from models.artifacts.ref import ArtifactRef
 from models.artifacts.workspace import Workspace
 from models.serving.drift import DriftSettings
+from models.serving.registry import Registry
 from models.serving.score import ScoringSettings
+from models.serving.shadow import ShadowSettings, shadow_digest
 from tasks.measure_drift import measure_drift
 from tasks.score_folder import score_folder as score_folder_task
+from tasks.score_in_shadow import score_in_shadow
 
 
 @flow(name="score-folder", persist_result=False)
@@ -23,8 +26,9 @@ def score_folder(
     workspace_root: Path = Path("workspace"),
     scoring: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen, and the form shows it
     drift: DriftSettings = DriftSettings(),  # noqa: B008
-) -> tuple[ArtifactRef, ArtifactRef]:
-    """Addresses of the summary and of the drift report of a folder scored with a champion.
+    shadow: ShadowSettings = ShadowSettings(),  # noqa: B008
+) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef | None]:
+    """Addresses of the summary, the drift report and the shadow report of a folder scored with a champion.
 
     Args:
         folder: Pictures, at any depth.
@@ -33,7 +37,12 @@ def score_folder(
         workspace_root: Folder that holds all that Sortline writes.
         scoring: How the folder is scored.
         drift: When the batch counts as drifted.
+        shadow: Which candidate answers the same pictures, without its answers being used.
     """
     workspace = Workspace.open(workspace_root)
+    # Before anything is scored: a bundle that does not exist is a mistake of whoever asked.
+    sha256 = shadow_digest(Registry(workspace), name, shadow)
     summary = score_folder_task(folder, name, out, scoring, str(flow_run.id), workspace)
-    return summary, measure_drift(summary, drift, workspace)
+    drifted = measure_drift(summary, drift, workspace)
+    beside = score_in_shadow(folder, sha256, summary, shadow, scoring, workspace) if sha256 else None
+    return summary, drifted, beside

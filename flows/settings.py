@@ -13,6 +13,7 @@ from models.judging.robustness import RobustnessSettings
 from models.learning.training_settings import TrainingSettings
 from models.serving.drift import DriftSettings
 from models.serving.score import ScoringSettings
+from models.serving.shadow import ShadowSettings
 from models.serving.signature import SignatureSettings
 from models.settings import Settings
 from validation.gate_settings import GateSettings
@@ -32,6 +33,6 @@ TRAIN_GROUPS: dict[str, type[Settings]] = {
     "gate": GateSettings,
     "approval": ApprovalSettings,
 }
-SCORE_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings, "drift": DriftSettings}
+SCORE_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings, "drift": DriftSettings, "shadow": ShadowSettings}
 EXPLAIN_GROUPS: dict[str, type[Settings]] = {"explain": ExplainSettings, "signature": SignatureSettings}
 ALL_GROUPS: dict[str, type[Settings]] = {**TRAIN_GROUPS, **SCORE_GROUPS, "explain": ExplainSettings}

@@ -21,7 +21,6 @@ from models.artifacts.judging_records import (
     Measure,
     RiskPoint,
     RobustnessReport,
-    ShadowReport,
     ShotGroup,
     SliceDetail,
 )
@@ -181,19 +180,6 @@ def robustness_report(classes: Sequence[str]) -> RobustnessReport:
     )
 
 
-def shadow_report(classes: Sequence[str]) -> ShadowReport:
-    """A candidate that mostly agrees."""
-    return ShadowReport(
-        champion_sha256="a" * 64,
-        candidate_sha256="b" * 64,
-        rows=220,
-        agreement=0.93,
-        champion_mean_score=0.81,
-        candidate_mean_score=0.84,
-        changed=(ConfusedPair(label=classes[0], predicted=classes[-1], rows=11, share=0.3),),
-    )
-
-
 def scorecard(classes: Sequence[str], mistakes: Sequence[Mistake] = ()) -> Scorecard:
     """A scorecard with all its parts."""
     interval = Interval(value=0.79, low=0.74, high=0.84)
@@ -308,5 +294,4 @@ def run_records(folder: Path, classes: Sequence[str], paths: Sequence[str]) -> R
         label_errors=tuple(mistakes),
         overlays={path: (folder / path).read_bytes() for path in paths},
         robustness=robustness_report(classes),
-        shadow=shadow_report(classes),
     )

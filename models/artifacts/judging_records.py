@@ -227,18 +227,53 @@ class RobustnessReport(_Record):
     attacks: tuple[CorruptionScore, ...] = ()
 
 
+class ShadowAnswers(_Record):
+    """What one of two models said of the same pictures.
+
+    Attributes:
+        labels: pictures by label; of several labels a picture, each counts.
+        abstained: pictures whose answer is not to be used; null where the model has no limit of risk.
+        foreign: pictures unlike its training pictures; null where it cannot tell.
+    """
+
+    bundle_sha256: str
+    labels: dict[str, int]
+    mean_score: float
+    abstained: int | None = None
+    foreign: int | None = None
+
+
+class ShadowDifference(_Record):
+    """A picture that two models answer differently; `sureness` is the smaller of both scores."""
+
+    path: str
+    champion_label: str
+    candidate_label: str
+    sureness: float
+
+
 class ShadowReport(_Record):
     """A candidate beside the champion on the pictures of one scoring run; nobody used its answers.
 
     Attributes:
-        agreement: share of pictures with the same answer.
-        changed: how many pictures went from one class to another, most first.
+        failure: why there is no comparison; null where there is one.
+        rows: pictures that both answered.
+        left_out: the run's pictures that the candidate could not be asked about, by reason.
+        not_asked: the run's pictures beyond the number that the settings allow.
+        agreement: share of pictures with the same answer; its interval is Wilson's.
+        changed: how many pictures went from one answer to another, most first.
+        differences: those that both are surest of, first.
+        pictures_per_s: that the candidate answered, reading included.
     """
 
-    champion_sha256: str
     candidate_sha256: str
-    rows: int
-    agreement: float
-    champion_mean_score: float
-    candidate_mean_score: float
-    changed: tuple[ConfusedPair, ...]
+    failure: str | None = None
+    rows: int = 0
+    left_out: dict[str, int] = {}
+    not_asked: int = 0
+    agreement: Measure | None = None
+    champion: ShadowAnswers | None = None
+    candidate: ShadowAnswers | None = None
+    changed: tuple[ConfusedPair, ...] = ()
+    differences: tuple[ShadowDifference, ...] = ()
+    pictures_per_s: float | None = None

@@ -20,7 +20,6 @@ from models.artifacts.judging_records import (
     Details,
     RiskPoint,
     RobustnessReport,
-    ShadowReport,
     SliceDetail,
 )
 from models.artifacts.records import (
@@ -55,7 +54,6 @@ class RunRecords(NamedTuple):
         label_errors: pictures whose own label is doubted: `predicted` is the likelier one, at `score`.
         overlays: by path as in a mistake, a PNG of what the model looked at there.
         waits_for_approval: whether a person has to approve the model before scoring uses it.
-        shadow: the model beside the champion on the scored folder.
     """
 
     folder: Path
@@ -74,7 +72,6 @@ class RunRecords(NamedTuple):
     label_errors: tuple[Mistake, ...] = ()
     overlays: Mapping[str, bytes] = MappingProxyType({})
     waits_for_approval: bool = False
-    shadow: ShadowReport | None = None
 
 
 class ShownMistake(NamedTuple):

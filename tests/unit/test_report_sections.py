@@ -173,7 +173,6 @@ def _older(records: RunRecords) -> RunRecords:
         robustness=None,
         label_errors=(),
         overlays={},
-        shadow=None,
     )
 
 
