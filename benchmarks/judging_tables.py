@@ -1,4 +1,4 @@
-"""The README's tables of judging: gates, sets of classes, calibration."""
+"""The README's tables of judging: gates, sets of classes, calibration, robustness."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ _PARTS = {
     "digits_without_refit": "the same, `refit_on_tune=false`",
     "cells": "solar cells, four classes, frozen features",
     "cells_without_refit": "the same, `refit_on_tune=false`",
+}
+_WAYS = {
+    "plain": "pictures as they are",
+    "light": "`augment.policy=light` (default)",
+    "augmix": "`augment.policy=augmix`",
+    "adversarial": "`fit.adversarial_eps=8`, pictures as they are",
 }
 _BASES = {"own": "its own", "pooled": "pooled with rare ones", "not_enough": "not enough"}
 
@@ -42,7 +48,8 @@ def certainty_tables(record: dict[str, Any]) -> str:
         "| pictures | class | calibration pictures | threshold from | coverage, mean over divisions (sd) |",
         "|---|---|---|---|---|",
     ]
-    for part, title in _PARTS.items():
+    for part in ("digits", "cells"):
+        title = _PARTS[part]
         for name, row in figures.get(part, {}).get("classes", {}).items():
             for basis, word in _BASES.items():
                 if basis in row:
@@ -68,4 +75,24 @@ def certainty_tables(record: dict[str, Any]) -> str:
                 row["noise_found"]["mean"],
             ]
             lines.append(f"| {title} | {row['divisions']} | " + " | ".join(f"{n:.3f}" for n in numbers) + " |")
+    return "\n".join(lines)
+
+
+def robustness_table(record: dict[str, Any]) -> str:
+    """One line a way of training."""
+    lines = [
+        f"Digits spoiled in 27 ways (9 corruptions, 3 severities) and attacked, `convnet` at 16 px, balanced accuracy, "
+        f"means of {record['n']} divisions; {record['machine']}, {record['date']}:",
+        "",
+        "| training | clean | spoiled | severity 1, 3, 5 | flipped | FGSM 8, PGD 8 | FGSM 16, PGD 16 | minutes |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for way, row in record["figures"].items():
+        mean = {name: value["mean"] for name, value in row.items() if isinstance(value, dict)}
+        severities = ", ".join(f"{mean[f'severity_{k}']:.3f}" for k in (1, 3, 5))
+        attacks = " | ".join(f"{mean[f'fgsm_{k}']:.3f}, {mean[f'pgd_10_{k}']:.3f}" for k in (8, 16))
+        lines.append(
+            f"| {_WAYS[way]} | {mean['clean']:.3f} | {mean['corrupted']:.3f} | {severities} | {mean['flip_rate']:.3f} "
+            f"| {attacks} | {mean['minutes']:.1f} |"
+        )
     return "\n".join(lines)

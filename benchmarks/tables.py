@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bundle_tables import cold_start_line, compression_table
-from benchmarks.judging_tables import certainty_tables, gate_table
+from benchmarks.judging_tables import certainty_tables, gate_table, robustness_table
 from benchmarks.learning_tables import learning_tables
 from benchmarks.result_file import RESULTS
 
@@ -31,6 +31,7 @@ def write_tables(readme: Path) -> None:
         cold_start_line(_load("cold_start")),
         gate_table(_load("gates")),
         certainty_tables(_load("certainty")),
+        robustness_table(_load("robustness")),
     ]
     body = "\n\n".join(["<!-- figures -->", *parts, "<!-- end of figures -->"])
     readme.write_text(_MARKED.sub(lambda _: body, text))
