@@ -91,6 +91,7 @@ bench-judging: setup
 # What smaller models gain and cost, and the start of a new process on the demo's bundle.
 bench-bundle: demo
 	$(BIN)/python -m benchmarks.compression
+	$(BIN)/python -m benchmarks.integer_limit
 	$(BIN)/python -m benchmarks.cold_start workspace
 	$(BIN)/python -m benchmarks.tables
 

@@ -9,7 +9,7 @@ def compression_table(record: dict[str, Any]) -> str:
     """One row a network: plain static integers, and what is served after the budget was asked."""
     lines = [
         "Integers in the place of the exported model, solar cells, held-out pictures, ratios of pictures/s measured in "
-        "turns (targets 1.9 for Lite0 and 2.5 for ResNet-18, on cores with VNNI); "
+        "turns (targets 1.9 for Lite0 and 2.5 for ResNet-18; what bounds them: docs/bundle.md); "
         f"{record['machine']}, {record['date']}:",
         "",
         "| network | torch and bundle agree | plain: speed, agreement, macro-F1 | served | the same (of float) |",

@@ -40,7 +40,7 @@ def read_figures(name: str) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return "unknown processor"
+    """Its name, and whether it adds products of bytes in one instruction: integers are as fast as that."""
+    text = Path("/proc/cpuinfo").read_text()
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    return f"{names[0] if names else 'unknown processor'} with{'' if 'vnni' in text else 'out'} VNNI"

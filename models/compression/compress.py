@@ -31,7 +31,7 @@ from models.serving.picture_scorer import card_of
 from models.serving.session import ImageSession
 
 # The first layers see the least of each picture and spoil the most behind them.
-_FLOAT_CONVOLUTIONS = (0, 1, 4, 8)
+_FLOAT_CONVOLUTIONS = (0, 1, 2, 4, 8)
 _ROUNDS, _ROUND_S = 7, 0.25
 _REASON_LENGTH = 200
 # Enough to tell 0.97 from less; every candidate answers all of them.
