@@ -103,5 +103,15 @@ class TrainingStopped(SortlineError):
     exit_code = 143
 
 
+class ScoringStopped(SortlineError):
+    """A scoring run that was asked to stop, with its finished parts on disk."""
+
+    exit_code = 143
+
+
+class TooManyBadFiles(DataError):
+    """A folder with more files that cannot be scored than its user allows; all of them have their row."""
+
+
 class TrainingDiverged(SortlineError):
     """A training whose loss left the numbers, at every rate that was tried."""

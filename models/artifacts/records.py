@@ -332,6 +332,7 @@ class ScoreSummary(_Record):
         provider: what ran the model in that same run.
         abstained: of the folder's files, those whose answer is not to be used; null where the model has no limit.
         foreign: of the folder's files, those unlike the training pictures; null where the model cannot tell.
+        deferred: files that were still being written, and are left for the next run.
     """
 
     folder: str
@@ -348,6 +349,7 @@ class ScoreSummary(_Record):
     provider: str = "cpu"
     abstained: int | None = None
     foreign: int | None = None
+    deferred: int = 0
 
 
 class DriftMeasure(_Record):

@@ -102,7 +102,11 @@ EVALUATION = pa.schema(
     metadata={"schema": "evaluation/3"},
 )
 # Columns at the end of a schema that its earlier version did not have: there they read as null.
-_ADDED: Final = {"evaluation/3": ("width_px", "height_px", "mode", "sharpness", "ood_score")}
+_ADDED: Final = {
+    "evaluation/3": ("width_px", "height_px", "mode", "sharpness", "ood_score"),
+    "planned/2": ("known_sha256",),
+    "predictions/3": ("probabilities",),
+}
 # Pictures with what the served model says of them, by which a machine shows that it answers as the one that trained.
 GOLDEN = pa.schema(
     [
@@ -140,8 +144,9 @@ PREDICTIONS = pa.schema(
         ("plan_id", pa.string()),
         ("run_id", pa.string()),
         ("scored_at", pa.timestamp("us", tz="UTC")),
+        ("probabilities", pa.list_(pa.float32())),  # of all classes in the model's order; null unless asked for
     ],
-    metadata={"schema": "predictions/2"},
+    metadata={"schema": "predictions/3"},
 )
 
 
@@ -208,7 +213,8 @@ def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     added = _ADDED.get(_title(schema), ())
     if not added or not table.schema.equals(pa.schema([f for f in schema if f.name not in added])):
         return table
-    return pa.table([*table.columns, *(pa.nulls(table.num_rows, schema.field(n).type) for n in added)], schema=schema)
+    nulls = [pa.nulls(table.num_rows, schema.field(name).type) for name in added]
+    return pa.table([*table.columns, *nulls], schema=schema)
 
 
 def require_columns(found: pa.Schema, schema: pa.Schema) -> None:

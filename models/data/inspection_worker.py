@@ -1,60 +1,18 @@
-"""The process in which pictures are decoded for a scan: `python -m models.data.inspection_worker`.
-
-It reads one JSON line of files and answers with one JSON line of inspections. It limits its own memory, and a file
-that takes too long ends it by SIGALRM, which stops even a decoder that never comes back to Python. Whoever started
-it sees how it died.
-"""
+"""The process in which pictures are decoded for a scan: `python -m models.data.inspection_worker`."""
 
 from __future__ import annotations
 
-import json
-import os
-import resource
-import signal
-import sys
-import warnings
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
-from PIL import Image
-
 from models.data.inspection import Request, inspect_files
-
-READY = "ready"
-_KEPT_BLOCKS = 8  # of 16 MB
+from models.data.worker_loop import serve
 
 
-def main() -> None:
-    """Serves until its input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the input
-    # Asking the system for every picture's memory anew costs a tenth of the time.
-    Image.core.set_blocks_max(_KEPT_BLOCKS)  # type: ignore[attr-defined]
-    warnings.simplefilter("ignore")  # odd metadata of hostile files; what matters becomes a row
-    # Native code that prints must not write into the answers.
-    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
-    os.dup2(2, 1)
-    task = json.loads(sys.argv[1])
-    limits = SimpleNamespace(**task["limits"])
-    max_seconds = float(task["max_seconds"])
-    _say(answers, READY)
-    # Only now: a limit that is too small for Python itself would look like a bad file.
-    resource.setrlimit(resource.RLIMIT_DATA, (task["max_memory_bytes"],) * 2)
-    for line in sys.stdin.buffer:
-        requests = [Request(*values) for values in json.loads(line)]
-        found = inspect_files(task["folder"], requests, limits, lambda: _wake_after(max_seconds))
-        _wake_after(0)
-        _say(answers, found)
-
-
-def _wake_after(seconds: float) -> None:
-    """Ends this process by SIGALRM then; 0 calls that off."""
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _say(answers: Any, value: object) -> None:
-    answers.write(json.dumps(value) + "\n")
-    answers.flush()
+def inspect(task: dict[str, Any], limits: Any, requests: list[Request], before_each: Callable[[], None]) -> list[Any]:
+    """One inspection a file."""
+    return list(inspect_files(task["folder"], requests, limits, before_each))
 
 
 if __name__ == "__main__":
-    main()
+    serve(inspect)

@@ -11,18 +11,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Generic, NamedTuple, Self, TypeVar
 
 from pydantic import Field
 
 import models
 from models.data.inspection import Header, Inspection, Request
-from models.data.inspection_worker import READY
 from models.data.limits import DecodeLimits
 from models.data.quality import Quality
+from models.data.worker_loop import READY
 from models.errors import MachineError
 from models.parallel import usable_cores
 from models.settings import Settings
@@ -38,6 +39,7 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "134217728",
 }
 _log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 
 class IsolationSettings(Settings):
@@ -65,16 +67,27 @@ class _Died(Exception):
         super().__init__(f"worker ended with {returncode}")
 
 
-class InspectionPool:
-    """Workers for the files of one folder; `inspect` may be called from as many threads as there are workers."""
+class Job(NamedTuple):
+    """What the workers of a pool do: a module that serves, a folder, and what else they are told."""
 
-    def __init__(self, folder: Path, limits: DecodeLimits, isolation: IsolationSettings) -> None:
+    module: str
+    folder: Path
+    limits: DecodeLimits
+    told: dict[str, Any]
+
+
+class WorkerPool(ABC, Generic[Answer]):
+    """Workers for the files of one folder; `ask` may be called from as many threads as there are workers."""
+
+    def __init__(self, job: Job, isolation: IsolationSettings) -> None:
+        self._module = job.module
         self._task = json.dumps(
             {
-                "folder": os.fspath(folder),
-                "limits": limits.model_dump(),
+                "folder": os.fspath(job.folder),
+                "limits": job.limits.model_dump(),
                 "max_seconds": isolation.max_seconds,
                 "max_memory_bytes": isolation.max_memory_bytes,
+                **job.told,
             }
         )
         self._max_seconds = isolation.max_seconds
@@ -83,7 +96,15 @@ class InspectionPool:
             self._idle.put(None)
         self._count = isolation.worker_count
 
-    def __enter__(self) -> InspectionPool:
+    @abstractmethod
+    def read(self, values: list[Any]) -> Answer:
+        """An answer from what a worker said of one file."""
+
+    @abstractmethod
+    def lost(self, status: str, reason: str) -> Answer:
+        """The answer for a file that a worker did not survive."""
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -94,8 +115,8 @@ class InspectionPool:
             if worker is not None:
                 worker.close()
 
-    def inspect(self, requests: Sequence[Request]) -> list[Inspection]:
-        """One inspection a request, in their order.
+    def ask(self, requests: Sequence[Request]) -> list[Answer]:
+        """One answer a request, in their order.
 
         A worker that dies takes its unanswered files with it; they are then asked for one at a time, and the one
         that kills a worker again is `timeout` or `crashed`.
@@ -105,16 +126,16 @@ class InspectionPool:
         """
         worker = self._idle.get()
         try:
-            worker = worker or _Worker(self._task)
+            worker = worker or _Worker(self._module, self._task)
             try:
-                return worker.ask(requests, self._max_seconds * len(requests) + _GRACE_S)
+                return self._answers(worker, requests)
             except _Died as death:
                 _log.info("a worker died over %d files: %s", len(requests), death)
                 worker.close()
             found = []
             for request in requests:
-                inspection, worker = self._alone(request, worker)
-                found.append(inspection)
+                answer, worker = self._alone(request, worker)
+                found.append(answer)
             return found
         finally:
             if worker is not None and worker.is_spent:
@@ -122,30 +143,58 @@ class InspectionPool:
                 worker = None
             self._idle.put(worker)
 
-    def _alone(self, request: Request, worker: _Worker) -> tuple[Inspection, _Worker]:
-        """Inspection of one file, tried twice: the machine may have killed the first worker for its own reasons."""
+    def _answers(self, worker: _Worker, requests: Sequence[Request]) -> list[Answer]:
+        patience_s = self._max_seconds * len(requests) + _GRACE_S
+        return [self.read(values) for values in worker.ask(requests, patience_s)]
+
+    def _alone(self, request: Request, worker: _Worker) -> tuple[Answer, _Worker]:
+        """Answer for one file, tried twice: the machine may have killed the first worker for its own reasons."""
         for _ in range(2):
             if worker.is_closed:
-                worker = _Worker(self._task)
+                worker = _Worker(self._module, self._task)
             try:
-                return worker.ask([request], self._max_seconds + _GRACE_S)[0], worker
+                return self._answers(worker, [request])[0], worker
             except _Died as death:
                 worker.close()
                 if death.is_timeout:
-                    return Inspection("timeout", "too_slow"), worker
-        return Inspection("crashed", "decoder_crashed"), worker
+                    return self.lost("timeout", "too_slow"), worker
+        return self.lost("crashed", "decoder_crashed"), worker
+
+
+class InspectionPool(WorkerPool[Inspection]):
+    """Workers that inspect files for a scan."""
+
+    def __init__(self, folder: Path, limits: DecodeLimits, isolation: IsolationSettings) -> None:
+        super().__init__(Job("models.data.inspection_worker", folder, limits, {}), isolation)
+
+    def read(self, values: list[Any]) -> Inspection:
+        """What a worker found."""
+        status, reason, sha256, size_bytes, header, quality, sniffed = values
+        return Inspection(
+            status,
+            reason,
+            sha256,
+            size_bytes,
+            None if header is None else Header(*header),
+            None if quality is None else Quality(*quality),
+            sniffed,
+        )
+
+    def lost(self, status: str, reason: str) -> Inspection:
+        """What is known of a file that no worker survived."""
+        return Inspection(status, reason)
 
 
 class _Worker:
     """One process and its pipes."""
 
-    def __init__(self, task: str) -> None:
+    def __init__(self, module: str, task: str) -> None:
         # Not multiprocessing: that runs the caller's own script anew, and is refused inside daemon processes.
         root = str(Path(models.__file__).parents[1])
         search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "models.data.inspection_worker", task],
+            [sys.executable, "-P", "-m", module, task],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -169,8 +218,8 @@ class _Worker:
         """Whether it is to be replaced."""
         return self.is_closed or self._asked >= _FILES_A_WORKER
 
-    def ask(self, requests: Sequence[Request], patience_s: float) -> list[Inspection]:
-        """Its inspections of some files."""
+    def ask(self, requests: Sequence[Request], patience_s: float) -> list[list[Any]]:
+        """What it says of some files."""
         if self._process.stdin is None:
             raise _Died(None)
         self._asked += len(requests)
@@ -179,7 +228,8 @@ class _Worker:
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise _Died(self._process.wait()) from error
-        return [_inspection(values) for values in self._answer(patience_s)]
+        found: list[list[Any]] = self._answer(patience_s)
+        return found
 
     def close(self) -> None:
         """Ends the process."""
@@ -214,19 +264,6 @@ class _Worker:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").split("\n")
         return next((line for line in reversed(lines) if line.strip()), "it said nothing")
-
-
-def _inspection(values: list[Any]) -> Inspection:
-    status, reason, sha256, size_bytes, header, quality, sniffed = values
-    return Inspection(
-        status,
-        reason,
-        sha256,
-        size_bytes,
-        None if header is None else Header(*header),
-        None if quality is None else Quality(*quality),
-        sniffed,
-    )
 
 
 def _close_quietly(pipe: IO[bytes]) -> None:

@@ -172,7 +172,7 @@ def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
 def _inspect(pool: InspectionPool, rows: list[Row]) -> tuple[list[Row], list[Inspection]]:
     """The rows and their inspections; what the listing has judged is not opened."""
     requests = [Request(file_name(r), r["size_bytes"], r["mtime_ns"]) for r in rows if r["status"] is None]
-    found = iter(pool.inspect(requests) if requests else [])
+    found = iter(pool.ask(requests) if requests else [])
     return rows, [next(found) if r["status"] is None else Inspection(r["status"], r["reason"]) for r in rows]
 
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from models.data.listing import file_name, safe_name
 from models.errors import SettingsError
 from models.serving.bundle import Bundle
-from models.serving.commit import Commit, OutputStore
+from models.serving.commit import OutputStore
+from models.serving.commit_log import Commit
 from models.serving.registry import Registry
 from models.serving.signature import UNSIGNED, SignatureSettings
 
@@ -93,7 +94,7 @@ def named_paths(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
 
 def _least_sure(store: OutputStore, bundle_sha256: str, folder: Path, count: int) -> tuple[Path, ...]:
     """The pictures with the smallest margins; one that was scored again counts as it was the last time."""
-    table = store.read(bundle_sha256).select(["path", "path_bytes", "status", "margin"])
+    table = store.read(bundle_sha256, ["path", "path_bytes", "status", "margin"])
     latest = {file_name(row): row for row in table.to_pylist()}
     margins = sorted((row["margin"], name) for name, row in latest.items() if row["status"] == "ok")
     # Joined as text: a name may hold bytes that are not UTF-8.

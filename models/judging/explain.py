@@ -79,7 +79,7 @@ def explained(
 
 def _explained(path: Path, bundle: Bundle, session: ImageSession, maker: MapMaker) -> Explanation:
     try:
-        rgb = read_picture(path, DecodeLimits()).rgb
+        rgb = read_picture(path, DecodeLimits(), draft_px=bundle.card.preprocess.draft_px).rgb
     except UnreadableImage as error:
         return Explanation(path, f"{error.status}: {error.reason}")
     pixels, shown = bundle.card.preprocess.apply(rgb), shown_size(rgb)

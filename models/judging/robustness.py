@@ -121,13 +121,13 @@ def examined_rows(split: pa.Table, card: ModelCard, most_rows: int, rng: np.rand
     return [known[k] for k in bank_positions(index, most_rows, rng).tolist()]
 
 
-def read_examined(folder: Path, row: dict[str, Any]) -> Image.Image:
-    """The upright RGB picture of a row.
+def read_examined(folder: Path, row: dict[str, Any], draft_px: int | None = None) -> Image.Image:
+    """The upright RGB picture of a row; a JPEG at the scale that `decode_rgb` gives for `draft_px`.
 
     Raises:
         ArtifactChanged: it has other bytes than at the scan.
     """
-    picture = read_picture(folder / file_name(row), NO_LIMITS)
+    picture = read_picture(folder / file_name(row), NO_LIMITS, draft_px=draft_px)
     if picture.sha256 != row["image_id"]:
         raise ArtifactChanged(
             f"{row['path']} has other bytes than at the scan",

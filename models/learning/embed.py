@@ -24,17 +24,17 @@ PART_ROWS = 512
 
 def load_pixels(path: Path, image_id: str, preprocess: Preprocess) -> NDArray[np.uint8]:
     """(height_px, width_px, 3) uint8 of the very picture that was scanned; raises what `load_picture` raises."""
-    return preprocess.apply(load_picture(path, image_id).rgb)
+    return preprocess.apply(load_picture(path, image_id, preprocess.draft_px).rgb)
 
 
-def load_picture(path: Path, image_id: str) -> Picture:
-    """The very picture that was scanned.
+def load_picture(path: Path, image_id: str, draft_px: int | None = None) -> Picture:
+    """The very picture that was scanned; a JPEG at the scale that `decode_rgb` gives for `draft_px`.
 
     Raises:
         ArtifactChanged: the file has other bytes than at the scan, or no longer reads.
     """
     try:
-        picture = read_picture(path, NO_LIMITS)
+        picture = read_picture(path, NO_LIMITS, draft_px=draft_px)
     except UnreadableImage as error:
         found = f"{path} is {error.status}: {error.reason}"
     else:

@@ -68,7 +68,9 @@ def examine_with_attacks(
     checkpoint = decode_checkpoint(model.checkpoint_bytes)
     rows = examined_rows(split, checkpoint.card, settings.pictures, np.random.default_rng(seed))
     preprocess, classes = checkpoint.card.preprocess, checkpoint.card.classes
-    pixels = np.stack(list(map_in_threads(lambda row: preprocess.apply(read_examined(folder, row)), rows)))
+    pixels = np.stack(
+        list(map_in_threads(lambda row: preprocess.apply(read_examined(folder, row, preprocess.draft_px)), rows))
+    )
     true_index = np.array([classes.index(row["label"]) for row in rows], dtype=np.int64)
     scores = attack_scores(checkpoint, pixels, true_index, settings.attacks, seed)
     return report.model_copy(update={"attacks": scores})

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.artifacts.records import Correction, EpochRecord, ModelCard, SearchTrial
 from models.errors import SettingsError
+from models.interruption import stop_on_signal
 from models.learning.calibrate import TuneRows, fit_calibration, require_possible
 from models.learning.checkpoint import CalibrationRows, Checkpoint, trunk_tensors
 from models.learning.choose import Choice, choose_learner
@@ -21,7 +22,6 @@ from models.learning.correction import log_offset
 from models.learning.frozen import feature_store, fit_frozen
 from models.learning.head import Layer, head_logits
 from models.learning.imbalance import plan_imbalance
-from models.learning.interruption import stop_on_signal
 from models.learning.late import Chosen
 from models.learning.lesson import Lesson, train_shares
 from models.learning.network_fit import Case, fit_network

@@ -17,9 +17,9 @@ import models
 from models.artifacts.durable import make_folder, write_durably
 from models.artifacts.tables import encode_table
 from models.errors import MachineError, TrainingStopped
+from models.interruption import stop_on_signal
 from models.learning.checkpoint import Checkpoint, decode_checkpoint
 from models.learning.fit import Places, Subject
-from models.learning.interruption import stop_on_signal
 from models.learning.progress import EpochProgress, Hooks
 from models.learning.rank_main import RankJob
 from models.learning.training_settings import TrainingSettings

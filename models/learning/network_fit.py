@@ -16,6 +16,7 @@ from torch import nn
 
 from models.artifacts.records import EpochRecord
 from models.data.views import views_of
+from models.interruption import StopRequest
 from models.learning.checkpoint import trunk_tensors
 from models.learning.classifier import Classifier, Head, StagedTrunk, UpperStages, fitted_head, random_head
 from models.learning.correction import log_offset
@@ -23,7 +24,6 @@ from models.learning.frozen import feature_store, fit_frozen
 from models.learning.head import Layer
 from models.learning.imbalance import ImbalancePlan
 from models.learning.inputs import MapInputs, PixelInputs, Rows, TrainInputs
-from models.learning.interruption import StopRequest
 from models.learning.late import Chosen, HeadTrial, again, choose_head, expected_strength
 from models.learning.lesson import Lesson, with_tune
 from models.learning.loss_choice import loss_of

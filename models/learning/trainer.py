@@ -20,10 +20,10 @@ from torch import nn
 from models.artifacts.records import EpochRecord
 from models.data.draws import DrawWeights, PlanSampler
 from models.errors import TrainingDiverged, TrainingStopped
+from models.interruption import StopRequest
 from models.learning.attacks import fast_adversarial, random_change, require_pixels
 from models.learning.classifier import Classifier
 from models.learning.inputs import MapInputs, TrainInputs
-from models.learning.interruption import StopRequest
 from models.learning.losses import LossSettings, row_losses
 from models.learning.optimiser import make_optimiser, rate_share, set_rate, update_average
 from models.learning.passes import fewer_rows, outputs_of, precision

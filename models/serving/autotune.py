@@ -100,7 +100,8 @@ def rate(session: ImageSession, preprocess: Preprocess, files: Sequence[bytes], 
     """Pictures a second, from a file's bytes to its answer."""
 
     def answer(data: bytes) -> None:
-        session.run(preprocess.apply(decode_rgb(data, DecodeLimits().max_pixels)[0]), ("probabilities",))
+        rgb, _, _ = decode_rgb(data, DecodeLimits().max_pixels, preprocess.draft_px)
+        session.run(preprocess.apply(rgb), ("probabilities",))
 
     started = time.perf_counter()
     for _ in map_in_threads(answer, [*files, *files], threads=threads):

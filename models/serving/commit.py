@@ -9,72 +9,42 @@ OUT/_commits/000000000001.json              prev = sha256 of the commit before i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.artifacts.durable import (
     TEMPORARY_PREFIX,
     exclusive_lock,
-    sha256_of,
     storage_errors,
     sync_folder,
     write_durably,
 )
 from models.artifacts.tables import PREDICTIONS, decode_table, encode_table
-from models.data.listing import LISTING
-from models.errors import ArtifactChanged
-from models.serving.session import Provider
+from models.serving.commit_log import Commit, CommitLog, Part, broken, live_parts
+from models.serving.plans import Plan, PlanStore
 
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Plan(_Frozen):
-    """Files that one commit will account for."""
-
-    plan_id: str
-    folder: str
-    bundle_sha256: str
-    shard_rows: int
-    rows: int
-    inputs_sha256: str
-
-
-class Part(_Frozen):
-    """One file of predictions."""
-
-    path: str
-    rows: int
-    sha256: str
-
-
-class Commit(_Frozen):
-    """One entry of the log: a plan whose every file has its row."""
-
-    sequence: int
-    prev_sha256: str
-    plan_id: str
-    folder: str
-    model_name: str
-    bundle_sha256: str
-    run_id: str
-    at: str
-    parts: tuple[Part, ...]
-    elapsed_s: float
-    images_per_s: float
-    provider: Provider = "cpu"
+# Reasons that say more about the machine than about the file: it is tried again.
+TRY_AGAIN = ("io_error", "changed_while_read", "inference_failed", "still_written")
+_UNCHANGED = b"unchanged"
 
 
 class OutputStore:
-    """The folder that a model's predictions go to."""
+    """The folder that a model's predictions go to.
+
+    Attributes:
+        log: which parts count.
+        plans: which files they account for.
+    """
 
     def __init__(self, out: Path) -> None:
         self.out = out
+        self.log = CommitLog(out / "_commits")
+        self.plans = PlanStore(out / "_plans")
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -93,85 +63,92 @@ class OutputStore:
         Raises:
             ArtifactChanged: the chain is broken.
         """
-        found: list[Commit] = []
-        prev = ""
-        for path in sorted((self.out / "_commits").glob("[0-9]*.json")):
-            data = path.read_bytes()
-            try:
-                commit = Commit.model_validate_json(data)
-            except ValidationError as error:
-                raise self._broken(path) from error
-            if commit.prev_sha256 != prev or commit.sequence != len(found) + 1:
-                raise self._broken(path)
-            prev = hashlib.sha256(data).hexdigest()
-            found.append(commit)
-        return found
-
-    def append(self, commit: Commit) -> None:
-        """Adds a commit; only then do its rows exist."""
-        name = f"{commit.sequence:012}.json"
-        write_durably(self.out / "_commits" / name, commit.model_dump_json(indent=1).encode(), exclusive=True)
-
-    def last_digest(self) -> str:
-        """sha256 of the newest commit; empty before the first."""
-        paths = sorted((self.out / "_commits").glob("[0-9]*.json"))
-        return sha256_of(paths[-1]) if paths else ""
-
-    def write_plan(self, plan: Plan, inputs: bytes) -> None:
-        """Freezes a plan; it exists once plan.json does."""
-        folder = self.out / "_plans" / plan.plan_id
-        write_durably(folder / "inputs.parquet", inputs)
-        write_durably(folder / "plan.json", plan.model_dump_json(indent=1).encode())
-
-    def plans(self) -> list[Plan]:
-        """All whole plans, committed or open."""
-        paths = sorted((self.out / "_plans").glob("*/plan.json"))
-        return [Plan.model_validate_json(path.read_bytes()) for path in paths]
-
-    def inputs(self, plan_id: str) -> pa.Table:
-        """The files of a plan.
-
-        Raises:
-            ArtifactChanged: they are not those that were frozen.
-        """
-        folder = self.out / "_plans" / plan_id
-        with storage_errors(folder, "read"):
-            plan = Plan.model_validate_json((folder / "plan.json").read_bytes())
-            data = (folder / "inputs.parquet").read_bytes()
-        if hashlib.sha256(data).hexdigest() != plan.inputs_sha256:
-            raise self._broken(folder / "inputs.parquet")
-        return decode_table(data, LISTING)
+        return self.log.read()
 
     def part_path(self, plan: Plan, shard: int) -> Path:
         """Where the rows of one shard lie; the same for every attempt."""
-        return self.out / "data" / f"model={plan.bundle_sha256[:12]}" / f"part-{plan.plan_id}-{shard:06}.parquet"
+        return self.data_dir(plan.bundle_sha256) / f"part-{plan.plan_id}-{shard:06}.parquet"
 
-    def write_part(self, path: Path, rows: pa.Table) -> None:
-        """Makes the rows of one shard appear whole."""
-        write_durably(path, encode_table(rows))
+    def data_dir(self, bundle_sha256: str) -> Path:
+        """Where the rows of one bundle lie."""
+        return self.out / "data" / f"model={bundle_sha256[:12]}"
 
-    def part(self, path: Path) -> Part:
-        """Name, digest and number of rows of a part on disk."""
+    def write_part(self, path: Path, rows: pa.Table, unchanged: int = 0) -> None:
+        """Makes the rows of one shard appear whole.
+
+        Args:
+            path: of the part.
+            rows: table PREDICTIONS.
+            unchanged: files of the shard that need no row.
+        """
+        told = {**rows.schema.metadata, _UNCHANGED: str(unchanged).encode()}
+        write_durably(path, encode_table(rows.replace_schema_metadata(told)))
+
+    def part(self, path: Path, shard: int | None = None) -> Part:
+        """What is to be committed of a part on disk."""
         with storage_errors(path, "read"):
             data = path.read_bytes()
-        rows = decode_table(data, PREDICTIONS).num_rows
-        return Part(path=str(path.relative_to(self.out)), rows=rows, sha256=hashlib.sha256(data).hexdigest())
+        table = decode_table(data, PREDICTIONS)
+        return Part(
+            path=str(path.relative_to(self.out)),
+            rows=table.num_rows,
+            sha256=hashlib.sha256(data).hexdigest(),
+            shard=shard,
+            unchanged=int((table.schema.metadata or {}).get(_UNCHANGED, b"0")),
+            rows_by_status=dict(sorted(Counter(table["status"].to_pylist()).items())),
+            again=sum(reason in TRY_AGAIN for reason in table["reason"].to_pylist()),
+        )
 
-    def read(self, bundle_sha256: str | None = None) -> pa.Table:
-        """Table PREDICTIONS of all committed rows, of one bundle where given; parts that were altered refuse."""
-        tables = [PREDICTIONS.empty_table()]
-        for commit in self.commits():
-            if bundle_sha256 in (None, commit.bundle_sha256):
-                tables += [self._checked(part) for part in commit.parts]
-        return pa.concat_tables(tables)
+    def live(self, bundle_sha256: str | None = None) -> list[tuple[Commit, Part]]:
+        """Parts that count, oldest rows first, of one bundle where given."""
+        return [
+            (commit, part)
+            for commit, part in live_parts(self.commits())
+            if bundle_sha256 in (None, commit.bundle_sha256)
+        ]
 
-    def _checked(self, part: Part) -> pa.Table:
+    def paths(self, bundle_sha256: str | None = None) -> list[Path]:
+        """Files whose rows count, oldest rows first: what a reader opens instead of a pattern of names."""
+        return [self.out / part.path for _, part in self.live(bundle_sha256)]
+
+    def tables(
+        self, bundle_sha256: str | None = None, columns: Sequence[str] | None = None, *, newest_first: bool = False
+    ) -> Iterator[pa.Table]:
+        """One table PREDICTIONS a part, or the named columns of it; a part that was altered refuses."""
+        live = self.live(bundle_sha256)
+        for _, part in reversed(live) if newest_first else live:
+            table = self.checked(part)
+            yield table.select(columns) if columns else table
+
+    def read(self, bundle_sha256: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """Table PREDICTIONS of all committed rows, oldest first; of one bundle, or some columns, where given."""
+        empty = PREDICTIONS.empty_table()
+        first = empty.select(columns) if columns else empty
+        return pa.concat_tables([first, *self.tables(bundle_sha256, columns)])
+
+    def checked(self, part: Part) -> pa.Table:
+        """Table PREDICTIONS of a committed part.
+
+        Raises:
+            ArtifactChanged: it is not what was committed.
+            StorageError: it cannot be read.
+        """
         path = self.out / part.path
         with storage_errors(path, "read"):
             data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != part.sha256:
-            raise self._broken(path)
-        return decode_table(data, PREDICTIONS)
+            raise broken(path)
+        return decode_table(data, PREDICTIONS).replace_schema_metadata(PREDICTIONS.metadata)
+
+    def remove_uncounted(self, plan: Plan, counted: set[str]) -> None:
+        """Removes the parts of a plan that no commit names, for good: only then may the plan go."""
+        folder = self.data_dir(plan.bundle_sha256)
+        for path in [self.part_path(plan, shard) for shard in range(plan.shards)] if folder.is_dir() else []:
+            if str(path.relative_to(self.out)) not in counted:
+                with storage_errors(path, "removed"):
+                    path.unlink(missing_ok=True)
+        if folder.is_dir():
+            sync_folder(folder)
 
     def _recover(self) -> None:
         """Removes what an interrupted run left, and makes durable what it may have left only visible.
@@ -179,16 +156,40 @@ class OutputStore:
         Without the second step a name that was visible but not yet on disk would be trusted, committed and then
         lost with the power.
         """
-        ours = [self.out / name for name in ("_plans", "data", "_commits")]
-        folders = [folder for top in ours if top.is_dir() for folder in (top, *top.rglob("*")) if folder.is_dir()]
+        folders = self._folders()
         for folder in folders:
             with storage_errors(folder, "written"):
                 for left in folder.glob(f"{TEMPORARY_PREFIX}*"):
                     left.unlink(missing_ok=True)
-        for folder in (self.out, *folders):
+        for folder in folders:
             sync_folder(folder)
+        self._remove_replaced()
 
-    def _broken(self, path: Path) -> ArtifactChanged:
-        return ArtifactChanged(
-            f"{path} is not what was committed", "an unaltered output", "Restore it, or score into a new folder."
-        )
+    def _folders(self) -> list[Path]:
+        """Folders in which something may be visible that is not durable yet.
+
+        The folders of plans that a commit names were synced before that commit was written.
+        """
+        plans, named = self.out / "_plans", {commit.plan_id for commit in self.commits()}
+        with storage_errors(self.out, "read"):
+            open_plans = [Path(e.path) for e in _scan(plans) if e.is_dir() and e.name not in named]
+            models = [Path(e.path) for e in _scan(self.out / "data") if e.is_dir()]
+        tops = [folder for folder in (plans, self.out / "data", self.out / "_commits") if folder.is_dir()]
+        return [self.out, *tops, *open_plans, *models]
+
+    def _remove_replaced(self) -> None:
+        """Removes files that a commit took out of the count, and merged ones that were never committed."""
+        commits = self.commits()
+        live = {part.path for _, part in live_parts(commits)}
+        gone = {path for commit in commits for path in commit.removed}
+        merged = {str(p.relative_to(self.out)) for p in (self.out / "data").glob("*/merged-*.parquet")}
+        for name in (gone | merged) - live:
+            with storage_errors(self.out / name, "removed"):
+                (self.out / name).unlink(missing_ok=True)
+
+
+def _scan(folder: Path) -> list[os.DirEntry[str]]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as found:
+        return list(found)

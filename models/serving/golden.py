@@ -24,7 +24,9 @@ Floats = NDArray[np.float64]
 
 def pixels_of(files: Sequence[bytes], preprocess: Preprocess) -> NDArray[np.uint8]:
     """(N, height_px, width_px, 3) of one or more picture files, as the model's contract reads them."""
-    return np.stack([preprocess.apply(decode_rgb(data, DecodeLimits().max_pixels)[0]) for data in files])
+    return np.stack(
+        [preprocess.apply(decode_rgb(data, DecodeLimits().max_pixels, preprocess.draft_px)[0]) for data in files]
+    )
 
 
 def golden_files(golden: pa.Table) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts.records import ModelCard
-from models.data.decode import FileTimes, read_picture
+from models.data.decode import FileTimes, picture_of, read_file
 from models.data.limits import DecodeLimits
 from models.errors import ArtifactChanged, UnreadableImage
 from models.learning.multi_label_metrics import given_labels
@@ -58,9 +59,10 @@ class Scored(NamedTuple):
         return self.answers.probabilities if self.answers else None
 
     @classmethod
-    def failed(cls, status: str, reason: str | None) -> Scored:
-        """A file without a score."""
-        return cls(status, reason, None, None, None, None, None)
+    def failed(cls, status: str, reason: str | None, data: bytes | None = None) -> Scored:
+        """A file without a score; `data` is what was read of it."""
+        digest = None if data is None else hashlib.sha256(data).hexdigest()
+        return cls(status, reason, digest, None if data is None else len(data), None, None, None)
 
 
 class PictureScorer:
@@ -80,18 +82,19 @@ class PictureScorer:
             path: the file.
             expected: size and time that it had when it was listed; another file than that is `changed`.
         """
+        data = None
         try:
-            picture = read_picture(path, self._limits, expected)
-            pixels = self.card.preprocess.apply(picture.rgb)
-            answers = self.answers(pixels)
+            data = read_file(path, self._limits.max_bytes, expected)
+            picture = picture_of(data, self._limits.max_pixels, self.card.preprocess.draft_px)
+            answers = self.answers(self.card.preprocess.apply(picture.rgb))
         except UnreadableImage as error:
-            return Scored.failed(error.status, error.reason)
+            return Scored.failed(error.status, error.reason, data)
         except MemoryError:
             raise
         # One picture that a resize or the graph trips over must not end the night.
         except Exception:
             _log.exception("inference failed on %r", os.fspath(path))
-            return Scored.failed("crashed", "inference_failed")
+            return Scored.failed("crashed", "inference_failed", data)
         return Scored("ok", None, picture.sha256, picture.size_bytes, picture.brightness, picture.contrast, answers)
 
     def answers(self, pixels: NDArray[np.uint8]) -> Answers:

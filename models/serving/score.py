@@ -2,66 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import pyarrow as pa
-import pyarrow.compute as pc
-from pydantic import Field
+from typing import NamedTuple
 
 from models.artifacts.records import ScoreSummary
-from models.artifacts.tables import PREDICTIONS, encode_table, table_of
-from models.data.decode import FileTimes
-from models.data.limits import DecodeLimits
-from models.data.listing import LISTING, file_name, listing_table, require_apart, safe_name
-from models.data.split import NO_CLASS
-from models.errors import ContractBroken, SettingsError
-from models.parallel import OnProgress, map_in_threads, no_progress, shifted, usable_cores
+from models.data.listing import require_apart, safe_name
+from models.errors import ScoringStopped, TooManyBadFiles
+from models.interruption import StopRequest, stop_on_signal
+from models.parallel import OnProgress, no_progress, usable_cores
 from models.serving.autotune import tuned
 from models.serving.bundle import Bundle
-from models.serving.commit import Commit, OutputStore, Plan
+from models.serving.careful_scorer import CarefulScorer, Guard, plain_limits
+from models.serving.commit import OutputStore
+from models.serving.committer import Committer, Committing
+from models.serving.engine import Engine, Shard
+from models.serving.folder_counts import FolderCounts, count_folder
+from models.serving.folder_files import FolderFiles, wait_until
 from models.serving.golden import check_golden
-from models.serving.picture_scorer import PictureScorer, Scored, prediction_row
-from models.serving.session import Provider, SessionSettings
-from models.serving.signature import SignatureSettings
-from models.settings import Settings
+from models.serving.known_files import KnownFiles
+from models.serving.picture_scorer import PictureScorer
+from models.serving.plan_desk import PlanDesk
+from models.serving.plans import Plan
+from models.serving.row_maker import RowMaker
+from models.serving.scoring_settings import ScoringSettings
+from models.serving.session import SessionSettings
 
+__all__ = ["ScoreJob", "ScoringSettings", "score_folder", "utc_now"]
 Clock = Callable[[], datetime]
 # Measuring takes seconds; fewer files would not earn them back.
 _TUNED_FROM_ROWS = 2000
-# Of the model's score, behind which a picture is unlike the training pictures.
-FOREIGN = 1.0
-_TRY_AGAIN = ("io_error", "changed_while_read", "inference_failed")
-
-
-class ScoringSettings(Settings):
-    """How a folder is scored."""
-
-    limits: DecodeLimits = Field(default=DecodeLimits(), title="Limits", description="What one file may cost.")
-    shard_rows: int = Field(
-        default=2000,
-        ge=1,
-        le=1_000_000,
-        description="Files that are written together; an interrupted run repeats at most so many.",
-        title="Shard",
-    )
-    threads: int = Field(default=0, ge=0, le=256, description="0: all cores this process may use.", title="Threads")
-    session: SessionSettings = Field(default=SessionSettings(), title="Session", description="What runs the model.")
-    signature: SignatureSettings = Field(
-        default=SignatureSettings(), title="Signature", description="Whose bundles are believed."
-    )
-    autotune: bool = Field(
-        default=True,
-        title="Autotune",
-        description="Measure once a machine what runs fastest, where many files are scored on the CPU; takes seconds.",
-    )
-    top_k: int = Field(default=3, ge=1, le=100, description="Classes kept a row, best first.", title="Top k")
+_SHARE_FROM_FILES = 20
 
 
 class ScoreJob(NamedTuple):
@@ -91,195 +64,138 @@ def score_folder(
         SettingsError: the output lies inside the folder, or holds the rows of another folder.
         OutputBusy: another run holds the output.
         StorageError: the output cannot be written; committed rows stay.
+        ScoringStopped: SIGTERM came; finished parts are committed.
+        TooManyBadFiles: more files than the settings allow cannot be scored; all have their row.
     """
     require_apart(job.folder, job.out)
-    run = _Run(job, run_id, clock)
-    rows_scored = 0
-    with run.store.hold():
-        run.require_same_folder()
+    store = OutputStore(job.out)
+    with store.hold(), stop_on_signal() as stop, ExitStack() as until_end:
+        run = _Run(job, store, Committing(job.bundle.card.name, run_id, "cpu", clock), stop)
+        run.desk.require_same_folder()
+        run.desk.drop_others()
         # An open plan is finished first: what an interrupted run has scored is not scored again.
-        unfinished = run.open_plan()
-        if unfinished is not None:
-            rows_scored += run.execute(unfinished, on_progress)
-        rest = run.new_plan()
-        if rest is not None:
-            rows_scored += run.execute(rest, on_progress)
-        return run.summary(rows_scored)
+        run.score(run.desk.open_plans(), until_end, on_progress)
+        run.score(run.new_plans(), until_end, on_progress)
+        if run.files.deferred:
+            wait_until(run.files.settled_at, clock, run.check)
+            run.score(run.new_plans(), until_end, on_progress)
+        counts = count_folder(store, job.bundle.sha256, bytes(run.files.names))
+    summary = run.summary(counts)
+    _require_within_budget(counts, job.settings)
+    return summary
 
 
 class _Run:
-    """One call of `score_folder`."""
+    """One call of `score_folder`.
 
-    def __init__(self, job: ScoreJob, run_id: str, clock: Clock) -> None:
-        self.folder = job.folder.resolve()
-        self.folder_text = safe_name(str(self.folder))[0]
-        self.job = job
-        self.plan_ids: list[str] = []
-        self.bundle, self.settings, self.store = job.bundle, job.settings, OutputStore(job.out)
-        self.run_id, self.clock = run_id, clock
+    Attributes:
+        desk: its plans.
+        files: what the last walk through the folder saw.
+    """
 
-    def require_same_folder(self) -> None:
-        """Refuses an output that holds another folder's rows: paths are relative, and would be mixed up."""
-        others = {commit.folder for commit in self.store.commits()} - {self.folder_text}
-        if others:
-            raise SettingsError(
-                f"{self.store.out} holds the predictions of {min(others)}",
-                f"an output of its own for {self.folder_text}",
-                "Choose another --out, or score the folder above both.",
+    def __init__(self, job: ScoreJob, store: OutputStore, committing: Committing, stop: StopRequest) -> None:
+        self.folder, self.job, self.store = job.folder.resolve(), job, store
+        self.bundle, self.settings = job.bundle, job.settings
+        self.committing, self.stop = committing, stop
+        text, settings = safe_name(str(self.folder))[0], job.settings
+        self.desk = PlanDesk(store, text, job.bundle.sha256, settings.rows_digest, settings.shard_rows)
+        self.files = self._walk()
+        self.plan_ids: dict[str, int] = {}
+        self.rows_scored = self.done = 0
+        self.fast: _Fast | None = None
+
+    def check(self) -> None:
+        """Ends the run where somebody asked for it."""
+        if self.stop.is_made:
+            raise ScoringStopped(
+                "scoring was asked to stop, and finished parts are kept",
+                "it to go on some time",
+                "Run the same command again: it goes on from there.",
             )
 
-    def open_plan(self) -> Plan | None:
-        """A plan of this folder and bundle that was never committed."""
-        committed = {commit.plan_id for commit in self.store.commits()}
-        for plan in self.store.plans():
-            same = (plan.folder, plan.bundle_sha256) == (self.folder_text, self.bundle.sha256)
-            if same and plan.plan_id not in committed:
-                return plan
-        return None
+    def new_plans(self) -> Iterator[Plan]:
+        """Plans of the files without a row, each frozen on disk before it is given."""
+        self.files = self._walk()
+        for listed in self.files.new_files(self.committing.clock, self.settings.settle_seconds):
+            yield self.desk.freeze(listed, self.files.known.known_digests(listed))
 
-    def new_plan(self) -> Plan | None:
-        """A plan of the files without a row, frozen on disk; None where nothing is left."""
-        done = self._done()
-        rows = [row for row in listing_table(self.folder).to_pylist() if _key(row) not in done]
-        if not rows:
-            return None
-        inputs = encode_table(table_of(rows, LISTING))
-        digest = hashlib.sha256(inputs).hexdigest()
-        wish = f"{self.store.last_digest()}:{self.bundle.sha256}:{self.settings.shard_rows}:{self.folder_text}:{digest}"
-        plan = Plan(
-            plan_id=hashlib.sha256(wish.encode()).hexdigest()[:16],
-            folder=self.folder_text,
-            bundle_sha256=self.bundle.sha256,
-            shard_rows=self.settings.shard_rows,
-            rows=len(rows),
-            inputs_sha256=digest,
-        )
-        self.store.write_plan(plan, inputs)
-        return plan
+    def score(self, plans: Iterator[Plan], until_end: ExitStack, on_progress: OnProgress) -> None:
+        """Scores the shards of some plans that are not there yet, and commits all of them."""
+        first = next(plans, None)
+        if first is None:
+            return
+        self.fast = self.fast or _fast(self, first.rows, until_end)
+        maker, committer = self.fast.maker, self.fast.committer
+        try:
+            for shard, found in self.fast.engine.run(self._shards(first, plans, committer), self.check):
+                rows, unchanged = maker.table(shard, found)
+                path = self.store.part_path(shard.plan, shard.number)
+                self.store.write_part(path, rows, unchanged)
+                committer.add(shard, self.store.part(path, shard.number))
+                self.rows_scored += rows.num_rows
+                self.done += len(shard.rows)
+                on_progress(self.done, sum(self.plan_ids.values()))
+        except (ScoringStopped, KeyboardInterrupt):
+            committer.commit_finished()
+            raise
+        committer.commit_finished()
 
-    def execute(self, plan: Plan, on_progress: OnProgress) -> int:
-        """Scores the shards that are not there yet, commits the plan, and gives the rows scored."""
-        started = time.monotonic()
-        self.settings = _tuned(self.job, plan.rows)
-        scorer = PictureScorer(self.bundle.onnx_bytes, self.settings.limits, self.settings.session)
-        # Another decoder, instruction set or provider must not sort otherwise than what was judged.
-        check_golden(self.bundle.golden, scorer)
-        inputs = self.store.inputs(plan.plan_id).to_pylist()
-        scored, paths = 0, []
-        for shard, start in enumerate(range(0, len(inputs), plan.shard_rows)):
-            path = self.store.part_path(plan, shard)
-            rows = inputs[start : start + plan.shard_rows]
-            if not path.exists():
-                report = shifted(on_progress, start, len(inputs))
-                self.store.write_part(path, self._score_rows(scorer, rows, plan, report))
-                scored += len(rows)
-            on_progress(start + len(rows), len(inputs))
-            paths.append(path)
-        self._commit(plan, paths, time.monotonic() - started, scored, scorer.provider)
-        return scored
-
-    def summary(self, rows_scored: int) -> ScoreSummary:
-        """Counts of the folder's files as the output now has them."""
-        latest = {_name(row): row for row in self.store.read(self.bundle.sha256).to_pylist()}
-        names = [_name(row) for row in listing_table(self.folder).to_pylist()]
-        present = [latest[name] for name in names if name in latest]
-        last = next((c for c in reversed(self.store.commits()) if c.bundle_sha256 == self.bundle.sha256), None)
+    def summary(self, counts: FolderCounts) -> ScoreSummary:
+        """What this run did and what the output now holds."""
+        mine = [c for c in self.store.commits() if c.bundle_sha256 == self.bundle.sha256 and c.kind == "scored"]
+        last = [commit for commit in mine if commit.run_id == mine[-1].run_id]
+        elapsed_s = sum(commit.elapsed_s for commit in last)
+        images = sum(commit.elapsed_s * commit.images_per_s for commit in last)
         return ScoreSummary(
-            folder=self.folder_text,
+            folder=self.desk.folder,
             out=str(self.store.out),
             model_name=self.bundle.card.name,
             bundle_sha256=self.bundle.sha256,
-            plan_ids=tuple(self.plan_ids) or ((last.plan_id,) if last else ()),
-            files=len(present),
-            rows_scored=rows_scored,
-            rows_by_status=dict(sorted(Counter(row["status"] for row in present).items())),
-            labels=dict(sorted(Counter(label for row in present for label in _predicted(row)).items())),
-            elapsed_s=last.elapsed_s if last else 0.0,
-            images_per_s=last.images_per_s if last else 0.0,
-            provider=last.provider if last else self.settings.session.provider,
-            abstained=_count(present, "abstained", bool),
-            foreign=_count(present, "ood_score", lambda value: value > FOREIGN),
+            plan_ids=tuple(self.plan_ids) or tuple(commit.plan_id for commit in last[-1:]),
+            files=counts.files,
+            rows_scored=self.rows_scored,
+            rows_by_status=counts.rows_by_status,
+            labels=counts.labels,
+            elapsed_s=elapsed_s,
+            images_per_s=images / elapsed_s if elapsed_s else 0.0,
+            provider=last[-1].provider if last else self.settings.session.provider,
+            abstained=counts.abstained,
+            foreign=counts.foreign,
+            deferred=self.files.deferred,
         )
 
-    def _done(self) -> set[tuple[object, ...]]:
-        """Keys of the files that have a row from this bundle, but for rows that the machine is to blame for."""
-        mine = [c for c in self.store.commits() if c.bundle_sha256 == self.bundle.sha256]
-        rows = self.store.read(self.bundle.sha256).select(["path", "path_bytes", "reason", "plan_id"])
-        blamed = rows.filter(pc.is_in(rows["reason"], pa.array(_TRY_AGAIN))).to_pylist()
-        again = {(row["plan_id"], _name(row)) for row in blamed}
-        return {
-            _key(row)
-            for commit in mine
-            for row in self.store.inputs(commit.plan_id).to_pylist()
-            if (commit.plan_id, _name(row)) not in again
-        }
+    def _walk(self) -> FolderFiles:
+        return FolderFiles(self.folder, KnownFiles(self.store, self.bundle.sha256), self.settings.shard_rows)
 
-    def _score_rows(
-        self, scorer: PictureScorer, rows: list[dict[str, Any]], plan: Plan, on_progress: OnProgress
-    ) -> pa.Table:
-        at = self.clock()
-        found = []
-        for scored in map_in_threads(
-            lambda row: self._score_entry(scorer, row), rows, threads=self.settings.threads or usable_cores()
-        ):
-            found.append(scored)
-            on_progress(len(found), len(rows))
-        self._refuse_broken(found)
-        stamp = {
-            "model_name": self.bundle.card.name,
-            "bundle_sha256": self.bundle.sha256,
-            "plan_id": plan.plan_id,
-            "run_id": self.run_id,
-            "scored_at": at,
-        }
-        predictions = [
-            {**prediction_row(row, scored, scorer.card, self.settings.top_k), **stamp}
-            for row, scored in zip(rows, found, strict=True)
-        ]
-        return table_of(predictions, PREDICTIONS)
+    def _shards(self, first: Plan, others: Iterator[Plan], committer: Committer) -> Iterator[Shard]:
+        plan: Plan | None = first
+        while plan is not None:
+            self.plan_ids[plan.plan_id] = 0
+            for shard in committer.missing(plan):
+                self.plan_ids[plan.plan_id] += len(shard.rows)
+                yield shard
+            plan = next(others, None)
 
-    def _score_entry(self, scorer: PictureScorer, row: dict[str, Any]) -> Scored:
-        if row["status"] is not None:
-            return Scored.failed(row["status"], row["reason"])
-        path = os.path.join(self.folder, file_name(row))  # noqa: PTH118 - keeps surrogates
-        return scorer.score(path, FileTimes(row["size_bytes"], row["mtime_ns"]))
 
-    def _refuse_broken(self, found: list[Scored]) -> None:
-        """Stops where the model fails on most pictures: then it is the model, or the machine, and no picture."""
-        crashed = sum(scored.status == "crashed" for scored in found)
-        if crashed > 1 and crashed * 2 > sum(scored.status in ("ok", "crashed") for scored in found):
-            raise ContractBroken(
-                f"inference failed on {crashed} of {len(found)} pictures",
-                "a model that runs here",
-                "Run sortline doctor.",
-            )
+class _Fast(NamedTuple):
+    """What scores and writes; made once a run, when there is something to score."""
 
-    def _commit(self, plan: Plan, paths: list[Path], elapsed_s: float, scored: int, provider: Provider) -> None:
-        parts = tuple(self.store.part(path) for path in paths)
-        rows = sum(part.rows for part in parts)
-        if rows != plan.rows:
-            raise ContractBroken(
-                f"plan {plan.plan_id} has {rows} rows",
-                f"{plan.rows}, one a file",
-                "Report this; nothing was committed.",
-            )
-        self.store.append(
-            Commit(
-                sequence=len(self.store.commits()) + 1,
-                prev_sha256=self.store.last_digest(),
-                plan_id=plan.plan_id,
-                folder=plan.folder,
-                model_name=self.bundle.card.name,
-                bundle_sha256=self.bundle.sha256,
-                run_id=self.run_id,
-                at=self.clock().isoformat(),
-                parts=parts,
-                elapsed_s=elapsed_s,
-                images_per_s=scored / elapsed_s if elapsed_s else 0.0,
-                provider=provider,
-            )
-        )
-        self.plan_ids.append(plan.plan_id)
+    engine: Engine
+    maker: RowMaker
+    committer: Committer
+
+
+def _fast(run: _Run, rows: int, until_end: ExitStack) -> _Fast:
+    settings = _tuned(run.job, rows)
+    scorer = PictureScorer(run.bundle.onnx_bytes, plain_limits(settings.limits), settings.session)
+    # Another decoder, instruction set or provider must not sort otherwise than what was judged.
+    check_golden(run.bundle.golden, scorer)
+    threads = settings.threads or usable_cores()
+    guard = Guard(settings.limits, settings.isolation, threads)
+    careful = until_end.enter_context(CarefulScorer.open(run.folder, run.store.out, scorer, guard))
+    committing = run.committing._replace(provider=scorer.provider)
+    maker = RowMaker(scorer, run.bundle.sha256, settings, committing.run_id, committing.clock)
+    return _Fast(Engine(careful.score, threads), maker, Committer(run.store, committing, settings.commit_seconds))
 
 
 def _tuned(job: ScoreJob, rows: int) -> ScoringSettings:
@@ -293,25 +209,19 @@ def _tuned(job: ScoreJob, rows: int) -> ScoringSettings:
     return settings.model_copy(update={"threads": best.threads, "session": best.session})
 
 
-def _key(row: dict[str, Any]) -> tuple[object, ...]:
-    """What tells a file from a newer one of the same name, without reading it."""
-    return (_name(row), row["size_bytes"], row["mtime_ns"], row["ctime_ns"], row["inode"], row["status"])
+def _require_within_budget(counts: FolderCounts, settings: ScoringSettings) -> None:
+    """Refuses a folder with too many files that cannot be scored.
 
-
-def _predicted(row: dict[str, Any]) -> Sequence[str]:
-    """The labels that a row counts for; of several-label rows without any, one that stands for none."""
-    if row["labels"] is None:
-        return [row["label"]] if row["label"] else []
-    return row["labels"] or [NO_CLASS]
-
-
-def _count(rows: list[dict[str, Any]], column: str, is_it: Callable[[Any], bool]) -> int | None:
-    """Rows whose value is of a kind; None where no row has one."""
-    values = [row[column] for row in rows if row[column] is not None]
-    return sum(map(is_it, values)) if values else None
-
-
-def _name(row: dict[str, Any]) -> str | bytes:
-    """What a file is called; an escaped name may be the true name of another file."""
-    name: str | bytes = row["path"] if row["path_bytes"] is None else row["path_bytes"]
-    return name
+    Raises:
+        TooManyBadFiles: by share or by count.
+    """
+    share = counts.bad / counts.files if counts.files else 0.0
+    is_share = counts.files >= _SHARE_FROM_FILES and share > settings.max_bad_share
+    if is_share or 0 < settings.max_bad_files < counts.bad:
+        worst = ", ".join(f"{n} {status}" for status, n in counts.rows_by_status.items() if status != "ok")
+        limit = f"at most {settings.max_bad_share:.0%}" if is_share else f"at most {settings.max_bad_files}"
+        raise TooManyBadFiles(
+            f"{counts.bad} of {counts.files} files cannot be scored ({worst}); all of them have their row",
+            f"{limit} of them, by scoring.max_bad_share and scoring.max_bad_files",
+            "Look at the column reason of the predictions, and mend the folder or the limit.",
+        )

@@ -18,9 +18,10 @@ from models.data.listing import file_name
 from models.data.split import NO_CLASS
 from models.parallel import OnProgress, map_in_threads, no_progress, usable_cores
 from models.serving.bundle import Bundle
+from models.serving.folder_counts import FOREIGN
 from models.serving.golden import check_golden
 from models.serving.picture_scorer import PictureScorer, Scored, prediction_row
-from models.serving.score import FOREIGN, ScoringSettings
+from models.serving.scoring_settings import ScoringSettings
 
 _SHOWN_CHANGES, _SHOWN_DIFFERENCES = 20, 24
 Row = dict[str, Any]

@@ -17,6 +17,7 @@ from models.data.draws import DrawWeights
 from models.data.limits import NO_LIMITS
 from models.data.resample import ResamplingSettings, plan_resampling
 from models.errors import SettingsError, TrainingStopped
+from models.interruption import StopRequest
 from models.judging.robustness import RobustnessSettings, examined_rows
 from models.learning.attacks import fast_adversarial, fgsm, pgd, random_change
 from models.learning.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
@@ -25,7 +26,6 @@ from models.learning.examine_attacks import Model, attack_scores, attackable, ex
 from models.learning.export_checkpoint import export_checkpoint
 from models.learning.fit import Places, Subject, fit_classifier
 from models.learning.inputs import MapInputs, PixelInputs, Rows, TrainInputs
-from models.learning.interruption import StopRequest
 from models.learning.lesson import prepare_lesson
 from models.learning.losses import LossSettings
 from models.learning.progress import no_epochs

@@ -12,12 +12,12 @@ from torch import nn
 from models.artifacts.workspace import Workspace
 from models.data.resample import ResamplingSettings, plan_resampling
 from models.errors import SettingsError, TrainingStopped
+from models.interruption import StopRequest
 from models.learning.checkpoint import Checkpoint
 from models.learning.choose import choose_learner
 from models.learning.classifier import Classifier, random_head
 from models.learning.fit import Places, Subject, fit_classifier
 from models.learning.inputs import PixelInputs, Rows
-from models.learning.interruption import StopRequest
 from models.learning.lesson import Lesson, prepare_lesson
 from models.learning.ranks import World
 from models.learning.training_settings import (

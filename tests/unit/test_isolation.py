@@ -38,8 +38,8 @@ def _inspect(folder: Path, **isolation: float) -> dict[str, Inspection]:
     requests = _requests(folder)
     settings = IsolationSettings.model_validate({"workers": 1, **isolation})
     with InspectionPool(folder, DecodeLimits(), settings) as pool:
-        found = pool.inspect(requests)
-        assert pool.inspect(requests[:1]) == found[:1], "the pool still works, whatever happened"
+        found = pool.ask(requests)
+        assert pool.ask(requests[:1]) == found[:1], "the pool still works, whatever happened"
     return dict(zip((request.name for request in requests), found, strict=True))
 
 

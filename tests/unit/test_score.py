@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from models.artifacts import durable
 from models.data.listing import listing_table
 from models.errors import ArtifactChanged, ContractBroken, OutputBusy, SettingsError
-from models.serving import commit
+from models.serving import commit, commit_log, plans
 from models.serving.bundle import Bundle
 from models.serving.commit import OutputStore
 from models.serving.score import ScoreJob, ScoringSettings, score_folder
@@ -99,14 +99,14 @@ def test_file_that_changed_after_the_plan_is_not_scored_under_its_old_name(
     champion: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox, out = write_inbox(tmp_path / "inbox", 3, damaged=False), tmp_path / "out"
-    real = OutputStore.write_plan
+    real = plans.PlanStore.write
 
-    def plan_then_change(self: OutputStore, plan: commit.Plan, inputs: bytes) -> None:
+    def plan_then_change(self: plans.PlanStore, plan: plans.Plan, inputs: bytes) -> None:
         real(self, plan, inputs)
-        monkeypatch.setattr(OutputStore, "write_plan", real)
+        monkeypatch.setattr(plans.PlanStore, "write", real)
         shutil.copy(inbox / "picture-0000.png", inbox / "picture-0001.png")
 
-    monkeypatch.setattr(OutputStore, "write_plan", plan_then_change)
+    monkeypatch.setattr(plans.PlanStore, "write", plan_then_change)
     assert _score(inbox, champion, out) == 3
     assert [row["status"] for row in _answers(out)] == ["ok", "changed", "ok"]
     assert _score(inbox, champion, out) == 1
@@ -189,7 +189,8 @@ def test_after_any_deaths_every_file_has_one_row(
             real(path, data, exclusive=exclusive)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(commit, "write_durably", dying)
+            for module in (commit, commit_log, plans):
+                patch.setattr(module, "write_durably", dying)
             try:
                 _score(inbox, champion, root / "out")
             except _Died:

@@ -15,8 +15,8 @@ from torch import nn
 from models.artifacts.records import EpochRecord
 from models.data.draws import DrawWeights
 from models.errors import MachineError, TrainingDiverged, TrainingStopped
+from models.interruption import StopRequest
 from models.learning.classifier import Classifier, random_head
-from models.learning.interruption import StopRequest
 from models.learning.losses import LossSettings
 from models.learning.passes import outputs_of
 from models.learning.probe import Probe

@@ -1,4 +1,4 @@
-"""A polite end: SIGTERM is remembered, so that training can save its state between two steps and then stop."""
+"""A polite end: SIGTERM is remembered, so that what is under way can be saved before the process stops."""
 
 from __future__ import annotations
 

@@ -1,0 +1,44 @@
+"""The process in which odd pictures are decoded for scoring: `python -m models.data.picture_worker`."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from models.data.decode import FileTimes, picture_of, read_file
+from models.data.inspection import Request
+from models.data.preprocess import Preprocess
+from models.data.worker_loop import serve
+from models.errors import UnreadableImage
+
+
+def prepare(task: dict[str, Any], limits: Any, requests: list[Request], before_each: Callable[[], None]) -> list[Any]:
+    """Status, reason, digest, size, light and pixels of each file."""
+    preprocess = Preprocess.model_validate(task["preprocess"])
+    found = []
+    for request in requests:
+        before_each()
+        path = os.path.join(task["folder"], request.name)  # noqa: PTH118 - surrogates
+        found.append(_prepared(path, request, limits, preprocess))
+    return found
+
+
+def _prepared(path: str, request: Request, limits: Any, preprocess: Preprocess) -> list[Any]:
+    digest, size_bytes = None, None
+    try:
+        data = read_file(path, limits.max_bytes, FileTimes(request.size_bytes, request.mtime_ns))
+        digest, size_bytes = hashlib.sha256(data).hexdigest(), len(data)
+        picture = picture_of(data, limits.max_pixels, preprocess.draft_px)
+        pixels = base64.b64encode(preprocess.apply(picture.rgb).tobytes()).decode("ascii")
+    except UnreadableImage as error:
+        return [error.status, error.reason, digest, size_bytes, None, None, None]
+    except MemoryError:
+        return ["too_large", "too_much_memory", digest, size_bytes, None, None, None]
+    return ["ok", None, digest, size_bytes, picture.brightness, picture.contrast, pixels]
+
+
+if __name__ == "__main__":
+    serve(prepare)

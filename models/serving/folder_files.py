@@ -1,0 +1,78 @@
+"""The files of a folder, one look at each: those with a row, those without, and those still being written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.data.listing import LISTING, listing_batches
+from models.serving.known_files import KnownFiles, name_keys
+
+# Files of one plan, in shards: the first plan is small, so that its rows come soon; later ones are large.
+_LARGEST_PLAN_SHARDS = 64
+_LEAST_FIRST_PLAN_ROWS = 2000
+
+
+class FolderFiles:
+    """One walk through a folder, plan by plan, in bounded memory but for 16 bytes a file.
+
+    Attributes:
+        known: the files that have their row.
+        names: key of the name of every file that was seen, for counting.
+        deferred: files that were too young.
+        settled_at: when the youngest of them is old enough, as seconds of the clock; 0 where there is none.
+    """
+
+    def __init__(self, folder: Path, known: KnownFiles, shard_rows: int) -> None:
+        self._folder, self.known, self._shard_rows = folder, known, shard_rows
+        self.names = bytearray()
+        self.deferred = 0
+        self.settled_at = 0.0
+
+    def new_files(self, clock: Callable[[], datetime], settle_seconds: float) -> Iterator[pa.Table]:
+        """Tables LISTING of files without a row, each for one plan.
+
+        Args:
+            clock: tells the time.
+            settle_seconds: a file written less than so long ago is too young; one from the far future is not.
+        """
+        self.names.clear()
+        self.deferred, self.settled_at = 0, 0.0
+        waiting: list[pa.Table] = []
+        shards, least = 1, max(self._shard_rows, _LEAST_FIRST_PLAN_ROWS)
+        for batch in listing_batches(self._folder):
+            waiting.append(self._without_row(pa.Table.from_batches([batch]), clock(), settle_seconds))
+            while sum(table.num_rows for table in waiting) >= (rows := max(shards * self._shard_rows, least)):
+                joined = pa.concat_tables(waiting)
+                yield joined.slice(0, rows)
+                waiting, shards = [joined.slice(rows)], min(2 * shards, _LARGEST_PLAN_SHARDS)
+        rest = pa.concat_tables(waiting) if waiting else LISTING.empty_table()
+        if rest.num_rows:
+            yield rest
+
+    def _without_row(self, listed: pa.Table, now: datetime, settle_seconds: float) -> pa.Table:
+        for key in name_keys(listed):
+            self.names += key
+        fresh = listed.filter(pa.array(~self.known.is_known(listed)))
+        now_ns, window_ns = int(now.timestamp() * 1e9), int(settle_seconds * 1e9)
+        age_ns = pc.subtract(pa.scalar(now_ns, pa.int64()), fresh["mtime_ns"])
+        is_young = pc.and_(pc.less(age_ns, pa.scalar(window_ns)), pc.greater_equal(age_ns, pa.scalar(-window_ns)))
+        is_young = pc.and_(is_young, pc.is_null(fresh["status"]))
+        young = fresh.filter(is_young)
+        if young.num_rows:
+            self.deferred += young.num_rows
+            newest_ns = pc.max(young["mtime_ns"]).as_py()
+            self.settled_at = max(self.settled_at, newest_ns / 1e9 + settle_seconds)
+        return fresh.filter(pc.invert(is_young))
+
+
+def wait_until(settled_at: float, clock: Callable[[], datetime], check: Callable[[], None]) -> None:
+    """Returns once the clock has passed a time, asking `check` meanwhile."""
+    while (left_s := settled_at - clock().timestamp()) >= 0:
+        check()
+        time.sleep(min(left_s + 0.01, 0.2))

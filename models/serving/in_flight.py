@@ -1,0 +1,64 @@
+"""Which files are being decoded at this moment, known to the next run where a decoder takes the process down.
+
+Memory that is shared with a file outlives the process without costing a write a picture. A loss of power loses it,
+and then nothing is suspected.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.artifacts.durable import storage_errors
+
+_SLOT = struct.Struct("<32sQ")
+_SLOTS = 256
+_FILE = "_in_flight"
+# Of a plan and the position of a file in it.
+Place = tuple[str, int]
+
+
+class InFlight:
+    """One slot a thread: the file it is at."""
+
+    def __init__(self, memory: mmap.mmap) -> None:
+        self._memory = memory
+
+    def begin(self, slot: int, place: Place) -> None:
+        """Notes the file that a thread begins with."""
+        _SLOT.pack_into(self._memory, slot % _SLOTS * _SLOT.size, place[0].encode(), place[1] + 1)
+
+    def end(self, slot: int) -> None:
+        """Notes that a thread survived its file."""
+        _SLOT.pack_into(self._memory, slot % _SLOTS * _SLOT.size, b"", 0)
+
+
+def suspects(out: Path) -> frozenset[Place]:
+    """The files at which an earlier run ended without a word."""
+    path = out / _FILE
+    data = path.read_bytes() if path.is_file() else b""
+    slots = [_SLOT.unpack_from(data, at) for at in range(0, len(data) - _SLOT.size + 1, _SLOT.size)]
+    return frozenset((name.rstrip(b"\0").decode("ascii", "replace"), at - 1) for name, at in slots if at)
+
+
+@contextmanager
+def in_flight(out: Path) -> Iterator[InFlight]:
+    """Slots for the threads of a run; emptied where the block ends, however it ends but by the process's death."""
+    path = out / _FILE
+    with storage_errors(path, "written"):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.ftruncate(descriptor, _SLOTS * _SLOT.size)
+            memory = mmap.mmap(descriptor, _SLOTS * _SLOT.size)
+        finally:
+            os.close(descriptor)
+    try:
+        memory[:] = bytes(len(memory))
+        yield InFlight(memory)
+    finally:
+        memory[:] = bytes(len(memory))
+        memory.close()

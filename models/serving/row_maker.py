@@ -1,0 +1,75 @@
+"""From what became of the files of a shard to its table of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from models.artifacts.tables import PREDICTIONS, table_of
+from models.errors import ContractBroken
+from models.serving.commit import TRY_AGAIN
+from models.serving.engine import Shard
+from models.serving.picture_scorer import PictureScorer, Scored, prediction_row
+from models.serving.scoring_settings import ScoringSettings
+
+
+class RowMaker(NamedTuple):
+    """What rows of one run have in common.
+
+    Attributes:
+        scorer: the model that answers.
+        bundle_sha256: of its bundle.
+        settings: how many classes a row keeps.
+        run_id: of the run.
+        clock: tells when a shard was scored.
+    """
+
+    scorer: PictureScorer
+    bundle_sha256: str
+    settings: ScoringSettings
+    run_id: str
+    clock: Callable[[], datetime]
+
+    def table(self, shard: Shard, found: Sequence[Scored]) -> tuple[pa.Table, int]:
+        """Table PREDICTIONS of a shard, and the number of its files that need no row.
+
+        A file whose newest row is about the very same bytes needs no other: only its time has changed.
+
+        Raises:
+            ContractBroken: the model fails on most pictures: then it is the model, or the machine, and no picture.
+        """
+        _refuse_broken(found)
+        card = self.scorer.card
+        stamp = {
+            "model_name": card.name,
+            "bundle_sha256": self.bundle_sha256,
+            "plan_id": shard.plan.plan_id,
+            "run_id": self.run_id,
+            "scored_at": self.clock(),
+        }
+        rows = []
+        for row, scored in zip(shard.rows, found, strict=True):
+            if _is_unchanged(row["known_sha256"], scored):
+                continue
+            told = {**prediction_row(row, scored, card, self.settings.top_k), **stamp}
+            if self.settings.probabilities == "all":
+                told["probabilities"] = scored.probabilities
+            rows.append(told)
+        return table_of(rows, PREDICTIONS), len(found) - len(rows)
+
+
+def _is_unchanged(known_sha256: str | None, scored: Scored) -> bool:
+    return known_sha256 is not None and scored.sha256 == known_sha256 and scored.reason not in TRY_AGAIN
+
+
+def _refuse_broken(found: Sequence[Scored]) -> None:
+    crashed = sum(scored.reason == "inference_failed" for scored in found)
+    if crashed > 1 and crashed * 2 > crashed + sum(scored.status == "ok" for scored in found):
+        raise ContractBroken(
+            f"inference failed on {crashed} of {len(found)} pictures",
+            "a model that runs here",
+            "Run sortline doctor.",
+        )
