@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from flows import answers
+from flows.bench_commands import bench
 from flows.explain_commands import explain
 from flows.models_commands import models_app
 from flows.options import DEFAULT_WORKSPACE, FolderArgument, JsonOption, NameOption, SetOption, WorkspaceOption
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.command()(explain)
+app.command()(bench)
 
 # A first look takes minutes on any machine: learning by the frozen network.
 DEMO_SETTINGS = ("training.time_budget_minutes=2",)

@@ -34,5 +34,6 @@ TRAIN_GROUPS: dict[str, type[Settings]] = {
     "approval": ApprovalSettings,
 }
 SCORE_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings, "drift": DriftSettings, "shadow": ShadowSettings}
+BENCH_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings}
 EXPLAIN_GROUPS: dict[str, type[Settings]] = {"explain": ExplainSettings, "signature": SignatureSettings}
 ALL_GROUPS: dict[str, type[Settings]] = {**TRAIN_GROUPS, **SCORE_GROUPS, "explain": ExplainSettings}
