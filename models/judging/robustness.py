@@ -92,13 +92,13 @@ def examine_robustness(
         ArtifactChanged: a picture has other bytes than at the scan.
     """
     scorer = PictureScorer(onnx_bytes, NO_LIMITS)
-    classes = scorer.card.classes
+    classes, draft_px = scorer.card.classes, scorer.card.preprocess.draft_px
     rows = examined_rows(split, scorer.card, settings.pictures, rng)
     if not rows:
         return None
     jobs = zip(rows, rng.integers(2**63, size=len(rows)).tolist(), strict=True)
     found = []
-    for answers in map_in_threads(lambda job: _answers(scorer, read_examined(folder, job[0]), job[1]), jobs):
+    for answers in map_in_threads(lambda job: _answers(scorer, read_examined(folder, job[0], draft_px), job[1]), jobs):
         found.append(answers)
         on_progress(len(found), len(rows))
     true_index = np.array([classes.index(row["label"]) for row in rows], dtype=np.int64)

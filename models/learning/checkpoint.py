@@ -87,7 +87,7 @@ def trunk_tensors(trunk: nn.Module) -> dict[str, NDArray[np.generic]]:
 
 def build_of(card: ModelCard) -> Build:
     """What a card's network was built for."""
-    return Build(0, card.preprocess.width_px, card.channels)
+    return Build(0, card.preprocess.width_px, card.channels, card.preprocess.jpeg_scale)
 
 
 def _read_metadata(data: bytes) -> dict[str, str]:

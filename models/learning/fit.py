@@ -81,7 +81,8 @@ def fit_classifier(
     settings = lesson.settings
     require_possible(settings.calibration, lesson.task)
     network = find_network(settings.network, settings.weights)
-    build = Build(settings.seed, settings.size_px or network.size_px, settings.channels)
+    size_px = settings.size_px or network.size_px
+    build = Build(settings.seed, size_px, settings.channels, settings.jpeg_scale)
     device = training_device()
     torch.set_num_threads(max(usable_cores() // world.size, 1))
     # cuBLAS gives equal results only in a workspace of fixed size, which it asks for before its first product.

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from models.data.preprocess import JpegScale
 from models.settings import FileName, Settings
 
 Imbalance = Literal[
@@ -172,6 +173,13 @@ class TrainingSettings(Settings):
     )
     size_px: int = Field(
         default=0, ge=0, le=2048, description="Side of the network's input; 0: what it is made for.", title="Input size"
+    )
+    jpeg_scale: JpegScale = Field(
+        default="full",
+        title="JPEG scale",
+        description="full: JPEGs are decoded at their own size; at_least_3x, at_least_2x: at the smallest of libjpeg's "
+        "scales that still has so many times the network's input, which is faster for large photographs, in training "
+        "and scoring alike.",
     )
     channels: Literal[1, 3] = Field(default=3, description="1: networks see luminance only.", title="Channels")
     learner: Literal["auto", "frozen", "fine_tune", "scratch"] = Field(

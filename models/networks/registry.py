@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 import models.networks
-from models.data.preprocess import Preprocess
+from models.data.preprocess import JpegScale, Preprocess
 from models.errors import SettingsError
 from models.networks.pretrained import NO_WEIGHTS, Weights, file_weights
 
@@ -27,16 +27,24 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 class Build(NamedTuple):
-    """What a trunk is built for: where its random weights come from, the side of its square input, 1 or 3 channels."""
+    """What a trunk is built for.
+
+    Attributes:
+        seed: where its random weights come from.
+        size_px: side of its square input.
+        channels: 1 or 3.
+        jpeg_scale: at what size JPEGs are decoded for it.
+    """
 
     seed: int
     size_px: int
     channels: int = 3
+    jpeg_scale: JpegScale = "full"
 
     @property
     def preprocess(self) -> Preprocess:
         """What a picture goes through to become its input."""
-        return Preprocess(width_px=self.size_px, height_px=self.size_px)
+        return Preprocess(width_px=self.size_px, height_px=self.size_px, jpeg_scale=self.jpeg_scale)
 
 
 TrunkBuilder = Callable[[Build], nn.Module]

@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.data.listing import LISTING, listing_batches
+from models.data.listing import BATCH_ROWS, LISTING, listing_batches
 from models.serving.known_files import KnownFiles, name_keys
 
-# Files of one plan, in shards: the first plan is small, so that its rows come soon; later ones are large.
+# Files of one plan: in a large folder the first plan is small, so that its rows come soon; later ones are large.
+_FIRST_PLAN_ROWS, _LEAST_PLAN_ROWS = 64, 2000
 _LARGEST_PLAN_SHARDS = 64
-_LEAST_FIRST_PLAN_ROWS = 2000
 
 
 class FolderFiles:
@@ -24,6 +24,7 @@ class FolderFiles:
     Attributes:
         known: the files that have their row.
         names: key of the name of every file that was seen, for counting.
+        fresh: files without a row, so far.
         deferred: files that were too young.
         settled_at: when the youngest of them is old enough, as seconds of the clock; 0 where there is none.
     """
@@ -31,7 +32,7 @@ class FolderFiles:
     def __init__(self, folder: Path, known: KnownFiles, shard_rows: int) -> None:
         self._folder, self.known, self._shard_rows = folder, known, shard_rows
         self.names = bytearray()
-        self.deferred = 0
+        self.deferred = self.fresh = 0
         self.settled_at = 0.0
 
     def new_files(self, clock: Callable[[], datetime], settle_seconds: float) -> Iterator[pa.Table]:
@@ -42,18 +43,20 @@ class FolderFiles:
             settle_seconds: a file written less than so long ago is too young; one from the far future is not.
         """
         self.names.clear()
-        self.deferred, self.settled_at = 0, 0.0
-        waiting: list[pa.Table] = []
-        shards, least = 1, max(self._shard_rows, _LEAST_FIRST_PLAN_ROWS)
+        self.deferred, self.fresh, self.settled_at = 0, 0, 0.0
+        waiting, shards = LISTING.empty_table(), 1
         for batch in listing_batches(self._folder):
-            waiting.append(self._without_row(pa.Table.from_batches([batch]), clock(), settle_seconds))
-            while sum(table.num_rows for table in waiting) >= (rows := max(shards * self._shard_rows, least)):
-                joined = pa.concat_tables(waiting)
-                yield joined.slice(0, rows)
-                waiting, shards = [joined.slice(rows)], min(2 * shards, _LARGEST_PLAN_SHARDS)
-        rest = pa.concat_tables(waiting) if waiting else LISTING.empty_table()
-        if rest.num_rows:
-            yield rest
+            fresh = self._without_row(pa.Table.from_batches([batch]), clock(), settle_seconds)
+            is_first, self.fresh = self.fresh == 0, self.fresh + fresh.num_rows
+            waiting = pa.concat_tables([waiting, fresh])
+            if is_first and fresh.num_rows == BATCH_ROWS:
+                yield waiting.slice(0, _FIRST_PLAN_ROWS)
+                waiting = waiting.slice(_FIRST_PLAN_ROWS)
+            while waiting.num_rows >= (rows := max(shards * self._shard_rows, _LEAST_PLAN_ROWS)):
+                yield waiting.slice(0, rows)
+                waiting, shards = waiting.slice(rows), min(2 * shards, _LARGEST_PLAN_SHARDS)
+        if waiting.num_rows:
+            yield waiting
 
     def _without_row(self, listed: pa.Table, now: datetime, settle_seconds: float) -> pa.Table:
         for key in name_keys(listed):

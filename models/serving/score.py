@@ -124,7 +124,7 @@ class _Run:
         first = next(plans, None)
         if first is None:
             return
-        self.fast = self.fast or _fast(self, first.rows, until_end)
+        self.fast = self.fast or _fast(self, max(first.rows, self.files.fresh), until_end)
         maker, committer = self.fast.maker, self.fast.committer
         try:
             for shard, found in self.fast.engine.run(self._shards(first, plans, committer), self.check):

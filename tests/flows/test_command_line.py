@@ -269,7 +269,9 @@ def test_ctrl_c_leaves_nothing_broken_and_the_next_run_goes_on(champion_workspac
     assert "Traceback" not in said
     finished = len(list((tmp_path / "out").rglob("part-*.parquet")))
     assert 0 < finished < 81
-    assert OutputStore(tmp_path / "out").read().num_rows == 0, "nothing is acknowledged before its plan is whole"
+    acknowledged = OutputStore(tmp_path / "out").read().num_rows
+    assert acknowledged <= 50 * finished
+    assert acknowledged % 50 == 0, "parts are acknowledged whole"
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
     answer = _json(done)
     assert answer["files"] == 4001
