@@ -108,8 +108,8 @@ def write_durably(path: Path, data: bytes, *, exclusive: bool = False) -> None:
 
 
 @contextmanager
-def exclusive_lock(path: Path) -> Iterator[None]:
-    """Holds a lock file for the length of the block.
+def exclusive_lock(path: Path) -> Iterator[int]:
+    """Holds a lock file for the length of the block, and gives its descriptor: who inherits it holds the lock too.
 
     Raises:
         OutputBusy: another process holds it.
@@ -126,7 +126,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
                 raise OutputBusy(
                     f"another run is writing to {path.parent}", "one run at a time", "Wait for it to end."
                 ) from error
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

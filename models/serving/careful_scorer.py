@@ -38,11 +38,13 @@ class Guard(NamedTuple):
         limits: what one file may cost.
         isolation: of the worker processes.
         threads: that score side by side.
+        process: number of this process among those that score.
     """
 
     limits: DecodeLimits
     isolation: IsolationSettings
     threads: int
+    process: int = 0
 
 
 class CarefulScorer:
@@ -66,7 +68,7 @@ class CarefulScorer:
         suspected = suspects(out)
         isolation = guard.isolation.model_copy(update={"workers": guard.isolation.workers or guard.threads})
         preprocess = scorer.card.preprocess
-        with PicturePool(folder, guard.limits, isolation, preprocess) as pool, in_flight(out) as flights:
+        with PicturePool(folder, guard.limits, isolation, preprocess) as pool, in_flight(out, guard.process) as flights:
             careful = cls(folder, scorer, pool, flights)
             careful._suspects = suspected
             yield careful

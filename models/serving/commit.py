@@ -47,15 +47,15 @@ class OutputStore:
         self.plans = PlanStore(out / "_plans")
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Makes this run the only one that writes.
+    def hold(self) -> Iterator[int]:
+        """Makes this run the only one that writes, and gives the descriptor of its lock.
 
         Raises:
             OutputBusy: another run holds the folder.
         """
-        with exclusive_lock(self.out / ".lock"):
+        with exclusive_lock(self.out / ".lock") as lock:
             self._recover()
-            yield
+            yield lock
 
     def commits(self) -> list[Commit]:
         """The log, oldest first.

@@ -17,7 +17,7 @@ from models.artifacts.durable import storage_errors
 
 _SLOT = struct.Struct("<32sQ")
 _SLOTS = 256
-_FILE = "_in_flight"
+_FILE = "_in_flight-"
 # Of a plan and the position of a file in it.
 Place = tuple[str, int]
 
@@ -39,16 +39,15 @@ class InFlight:
 
 def suspects(out: Path) -> frozenset[Place]:
     """The files at which an earlier run ended without a word."""
-    path = out / _FILE
-    data = path.read_bytes() if path.is_file() else b""
-    slots = [_SLOT.unpack_from(data, at) for at in range(0, len(data) - _SLOT.size + 1, _SLOT.size)]
+    found = [path.read_bytes() for path in sorted(out.glob(f"{_FILE}*"))]
+    slots = [_SLOT.unpack_from(data, at) for data in found for at in range(0, len(data) - _SLOT.size + 1, _SLOT.size)]
     return frozenset((name.rstrip(b"\0").decode("ascii", "replace"), at - 1) for name, at in slots if at)
 
 
 @contextmanager
-def in_flight(out: Path) -> Iterator[InFlight]:
-    """Slots for the threads of a run; emptied where the block ends, however it ends but by the process's death."""
-    path = out / _FILE
+def in_flight(out: Path, process: int) -> Iterator[InFlight]:
+    """Slots for the threads of a process of a run; emptied where the block ends, unless the process dies in it."""
+    path = out / f"{_FILE}{process}"
     with storage_errors(path, "written"):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:

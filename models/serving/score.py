@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from models.artifacts.records import ScoreSummary
+from models.clock import Clock, utc_now
 from models.data.listing import require_apart, safe_name
 from models.errors import ScoringStopped, TooManyBadFiles
 from models.interruption import StopRequest, stop_on_signal
-from models.parallel import OnProgress, no_progress, usable_cores
+from models.parallel import OnProgress, no_progress
 from models.serving.autotune import tuned
 from models.serving.bundle import Bundle
-from models.serving.careful_scorer import CarefulScorer, Guard, plain_limits
 from models.serving.commit import OutputStore
 from models.serving.committer import Committer, Committing
-from models.serving.engine import Engine, Shard
+from models.serving.engine import Shard
+from models.serving.fleet import Fleet, process_count
 from models.serving.folder_counts import FolderCounts, count_folder
 from models.serving.folder_files import FolderFiles, wait_until
-from models.serving.golden import check_golden
 from models.serving.known_files import KnownFiles
-from models.serving.picture_scorer import PictureScorer
 from models.serving.plan_desk import PlanDesk
 from models.serving.plans import Plan
-from models.serving.row_maker import RowMaker
 from models.serving.scoring_settings import ScoringSettings
 from models.serving.session import SessionSettings
+from models.serving.shard_writer import PartWriter, ThreadWriter, Work
 
-__all__ = ["ScoreJob", "ScoringSettings", "score_folder", "utc_now"]
-Clock = Callable[[], datetime]
+__all__ = ["ScoreJob", "ScoringSettings", "score_folder"]
 # Measuring takes seconds; fewer files would not earn them back.
 _TUNED_FROM_ROWS = 2000
 _SHARE_FROM_FILES = 20
@@ -45,11 +42,6 @@ class ScoreJob(NamedTuple):
     out: Path
     settings: ScoringSettings
     tuning_dir: Path | None = None
-
-
-def utc_now() -> datetime:
-    """The time of this machine's clock."""
-    return datetime.now(UTC)
 
 
 def score_folder(
@@ -69,20 +61,28 @@ def score_folder(
     """
     require_apart(job.folder, job.out)
     store = OutputStore(job.out)
-    with store.hold(), stop_on_signal() as stop, ExitStack() as until_end:
-        run = _Run(job, store, Committing(job.bundle.card.name, run_id, "cpu", clock), stop)
+    with store.hold() as lock, stop_on_signal() as stop, ExitStack() as until_end:
+        committing = Committing(job.bundle.card.name, run_id, "cpu", clock)
+        run = _Run(job, store, committing, stop, _Held(lock, until_end))
         run.desk.require_same_folder()
         run.desk.drop_others()
         # An open plan is finished first: what an interrupted run has scored is not scored again.
-        run.score(run.desk.open_plans(), until_end, on_progress)
-        run.score(run.new_plans(), until_end, on_progress)
+        run.score(run.desk.open_plans(), on_progress)
+        run.score(run.new_plans(), on_progress)
         if run.files.deferred:
             wait_until(run.files.settled_at, clock, run.check)
-            run.score(run.new_plans(), until_end, on_progress)
+            run.score(run.new_plans(), on_progress)
         counts = count_folder(store, job.bundle.sha256, bytes(run.files.names))
     summary = run.summary(counts)
     _require_within_budget(counts, job.settings)
     return summary
+
+
+class _Held(NamedTuple):
+    """What a run holds until its end: the lock's descriptor, and what has to be closed."""
+
+    lock: int
+    until_end: ExitStack
 
 
 class _Run:
@@ -93,16 +93,18 @@ class _Run:
         files: what the last walk through the folder saw.
     """
 
-    def __init__(self, job: ScoreJob, store: OutputStore, committing: Committing, stop: StopRequest) -> None:
+    def __init__(
+        self, job: ScoreJob, store: OutputStore, committing: Committing, stop: StopRequest, held: _Held
+    ) -> None:
         self.folder, self.job, self.store = job.folder.resolve(), job, store
         self.bundle, self.settings = job.bundle, job.settings
-        self.committing, self.stop = committing, stop
+        self.committing, self.stop, (self.lock, self.until_end) = committing, stop, held
         text, settings = safe_name(str(self.folder))[0], job.settings
         self.desk = PlanDesk(store, text, job.bundle.sha256, settings.rows_digest, settings.shard_rows)
         self.files = self._walk()
         self.plan_ids: dict[str, int] = {}
         self.rows_scored = self.done = 0
-        self.fast: _Fast | None = None
+        self.writer: tuple[PartWriter, Committer] | None = None
 
     def check(self) -> None:
         """Ends the run where somebody asked for it."""
@@ -119,21 +121,17 @@ class _Run:
         for listed in self.files.new_files(self.committing.clock, self.settings.settle_seconds):
             yield self.desk.freeze(listed, self.files.known.known_digests(listed))
 
-    def score(self, plans: Iterator[Plan], until_end: ExitStack, on_progress: OnProgress) -> None:
+    def score(self, plans: Iterator[Plan], on_progress: OnProgress) -> None:
         """Scores the shards of some plans that are not there yet, and commits all of them."""
         first = next(plans, None)
         if first is None:
             return
-        self.fast = self.fast or _fast(self, max(first.rows, self.files.fresh), until_end)
-        maker, committer = self.fast.maker, self.fast.committer
+        writer, committer = self._writer(max(first.rows, self.files.fresh))
         try:
-            for shard, found in self.fast.engine.run(self._shards(first, plans, committer), self.check):
-                rows, unchanged = maker.table(shard, found)
-                path = self.store.part_path(shard.plan, shard.number)
-                self.store.write_part(path, rows, unchanged)
-                committer.add(shard, self.store.part(path, shard.number))
-                self.rows_scored += rows.num_rows
-                self.done += len(shard.rows)
+            for shard, part in writer.parts(self._shards(first, plans, committer), self.check):
+                committer.add(shard, part)
+                self.rows_scored += part.rows
+                self.done += part.files
                 on_progress(self.done, sum(self.plan_ids.values()))
         except (ScoringStopped, KeyboardInterrupt):
             committer.commit_finished()
@@ -167,6 +165,21 @@ class _Run:
     def _walk(self) -> FolderFiles:
         return FolderFiles(self.folder, KnownFiles(self.store, self.bundle.sha256), self.settings.shard_rows)
 
+    def _writer(self, rows: int) -> tuple[PartWriter, Committer]:
+        """What scores and what commits; made once a run, when there is something to score."""
+        if self.writer is None:
+            settings, (run_id, clock) = _tuned(self.job, rows), (self.committing.run_id, self.committing.clock)
+            work = Work(self.folder, self.bundle, self.store.out, settings, run_id, clock)
+            processes = process_count(settings.processes, settings.threads)
+            writer: PartWriter
+            if processes > 1:
+                writer = self.until_end.enter_context(Fleet(work, processes, self.lock))
+            else:
+                writer = ThreadWriter.open(work, self.until_end)
+            committing = self.committing._replace(provider=writer.provider)
+            self.writer = writer, Committer(self.store, committing, settings.commit_seconds)
+        return self.writer
+
     def _shards(self, first: Plan, others: Iterator[Plan], committer: Committer) -> Iterator[Shard]:
         plan: Plan | None = first
         while plan is not None:
@@ -175,27 +188,6 @@ class _Run:
                 self.plan_ids[plan.plan_id] += len(shard.rows)
                 yield shard
             plan = next(others, None)
-
-
-class _Fast(NamedTuple):
-    """What scores and writes; made once a run, when there is something to score."""
-
-    engine: Engine
-    maker: RowMaker
-    committer: Committer
-
-
-def _fast(run: _Run, rows: int, until_end: ExitStack) -> _Fast:
-    settings = _tuned(run.job, rows)
-    scorer = PictureScorer(run.bundle.onnx_bytes, plain_limits(settings.limits), settings.session)
-    # Another decoder, instruction set or provider must not sort otherwise than what was judged.
-    check_golden(run.bundle.golden, scorer)
-    threads = settings.threads or usable_cores()
-    guard = Guard(settings.limits, settings.isolation, threads)
-    careful = until_end.enter_context(CarefulScorer.open(run.folder, run.store.out, scorer, guard))
-    committing = run.committing._replace(provider=scorer.provider)
-    maker = RowMaker(scorer, run.bundle.sha256, settings, committing.run_id, committing.clock)
-    return _Fast(Engine(careful.score, threads), maker, Committer(run.store, committing, settings.commit_seconds))
 
 
 def _tuned(job: ScoreJob, rows: int) -> ScoringSettings:

@@ -58,6 +58,13 @@ class ScoringSettings(Settings):
         title="Bad files",
     )
     threads: int = Field(default=0, ge=0, le=256, description="0: all cores this process may use.", title="Threads")
+    processes: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Processes that share the threads; 0: one, and another for every 16 threads more.",
+        title="Processes",
+    )
     session: SessionSettings = Field(default=SessionSettings(), title="Session", description="What runs the model.")
     signature: SignatureSettings = Field(
         default=SignatureSettings(), title="Signature", description="Whose bundles are believed."
