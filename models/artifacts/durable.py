@@ -152,11 +152,24 @@ def sync_folder(path: Path) -> None:
 
 
 def _take_name(temporary: Path, path: Path) -> None:
-    """Gives a file its name, unless the name is taken."""
+    """Gives a file its name, unless the name is taken.
+
+    Raises:
+        FileExistsError: it is taken.
+        OutputBusy: the file is gone: another run held this one for dead, and removed what it left.
+    """
     try:
         os.link(temporary, path)
     except FileExistsError:
         raise
+    except FileNotFoundError as error:
+        if not path.parent.is_dir():
+            raise StorageError(f"{path.parent} is gone", "the folder of the output", "Mount or make it.") from error
+        raise OutputBusy(
+            f"another run is writing to {path.parent}, and took this one for dead",
+            "one run at a time",
+            "Run the same command again.",
+        ) from error
     except OSError:
         # A file system without hard links; whoever writes exclusively also holds the lock.
         if path.exists():

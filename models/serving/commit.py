@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -74,7 +74,9 @@ class OutputStore:
         return self.out / "data" / f"model={bundle_sha256[:12]}"
 
     def write_part(self, path: Path, rows: pa.Table, unchanged: int = 0) -> None:
-        """Makes the rows of one shard appear whole.
+        """Makes the rows of one shard appear whole; a part that is there stays.
+
+        It may be committed already, by a run that believed this one dead: what is committed is never written again.
 
         Args:
             path: of the part.
@@ -82,7 +84,8 @@ class OutputStore:
             unchanged: files of the shard that need no row.
         """
         told = {**rows.schema.metadata, _UNCHANGED: str(unchanged).encode()}
-        write_durably(path, encode_table(rows.replace_schema_metadata(told)))
+        with suppress(FileExistsError):
+            write_durably(path, encode_table(rows.replace_schema_metadata(told)), exclusive=True)
 
     def part(self, path: Path, shard: int | None = None) -> Part:
         """What is to be committed of a part on disk."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -56,8 +57,8 @@ class Commit(Record):
         removed: paths of parts that no longer count.
     """
 
-    sequence: int
-    prev_sha256: str
+    sequence: int = 0  # given by the log, as are the next and `format`
+    prev_sha256: str = ""
     plan_id: str
     folder: str
     model_name: str
@@ -72,6 +73,18 @@ class Commit(Record):
     plan_rows: int | None = None
     removed: tuple[str, ...] = ()
     format: int = 1
+
+
+class Head(NamedTuple):
+    """Where the log ended when a run began: a commit that comes in between means that the run is no longer alone.
+
+    Attributes:
+        sequence: of the newest commit; 0 before the first.
+        sha256: of its file; empty before the first.
+    """
+
+    sequence: int
+    sha256: str
 
 
 class CommitLog:
@@ -99,20 +112,26 @@ class CommitLog:
             found.append(commit)
         return found
 
-    def append(self, commit: Commit) -> None:
-        """Adds a commit; only then does what it says count.
+    def append(self, commit: Commit, head: Head) -> Head:
+        """Adds a commit behind `head`, and gives the new end of the log; only then does what it says count.
 
         Raises:
             OutputBusy: another run took its place in the log, and what this one found is no longer so.
         """
-        path = self.folder / f"{commit.sequence:012}.json"
-        text = commit.model_copy(update={"format": NEWEST_FORMAT}).model_dump_json(indent=1)
+        path = self.folder / f"{head.sequence + 1:012}.json"
+        placed = {"sequence": head.sequence + 1, "prev_sha256": head.sha256, "format": NEWEST_FORMAT}
+        text = commit.model_copy(update=placed).model_dump_json(indent=1).encode()
         try:
-            write_durably(path, text.encode(), exclusive=True)
+            write_durably(path, text, exclusive=True)
         except FileExistsError as error:
             raise OutputBusy(
                 f"another run has committed {path} meanwhile", "one run at a time", "Run the same command again."
             ) from error
+        return Head(head.sequence + 1, hashlib.sha256(text).hexdigest())
+
+    def head(self) -> Head:
+        """Where the log ends now."""
+        return Head(len(self._paths()), self.last_digest())
 
     def last_digest(self) -> str:
         """sha256 of the newest commit; empty before the first."""

@@ -10,15 +10,16 @@ from typing import NamedTuple
 
 from models.errors import ContractBroken
 from models.serving.commit import OutputStore
-from models.serving.commit_log import Commit, Part
+from models.serving.commit_log import Commit, Head, Part
 from models.serving.engine import Shard
 from models.serving.plans import Plan
 from models.serving.session import Provider
 
 
 class Committing(NamedTuple):
-    """Who commits: the model, the run, and what ran the model."""
+    """Who commits: where the log ended when the run began, the model, the run, and what ran the model."""
 
+    head: Head
     model_name: str
     run_id: str
     provider: Provider
@@ -30,6 +31,7 @@ class Committer:
 
     def __init__(self, store: OutputStore, committing: Committing, commit_seconds: float) -> None:
         self._store, self._committing, self._commit_seconds = store, committing, commit_seconds
+        self._head = committing.head
         self._lock = threading.Lock()
         self._waiting: dict[str, tuple[Plan, list[Part]]] = {}
         self._committed: dict[str, int] = {}
@@ -79,23 +81,20 @@ class Committer:
         now = time.monotonic()
         elapsed_s, scored = now - self._last, self._scored
         self._last, self._scored = now, 0
-        self._store.log.append(
-            Commit(
-                sequence=len(self._store.commits()) + 1,
-                prev_sha256=self._store.log.last_digest(),
-                plan_id=plan.plan_id,
-                folder=plan.folder,
-                model_name=self._committing.model_name,
-                bundle_sha256=plan.bundle_sha256,
-                run_id=self._committing.run_id,
-                at=self._committing.clock().isoformat(),
-                parts=tuple(parts),
-                elapsed_s=elapsed_s,
-                images_per_s=scored / elapsed_s if elapsed_s else 0.0,
-                provider=self._committing.provider,
-                plan_rows=plan.rows,
-            )
+        commit = Commit(
+            plan_id=plan.plan_id,
+            folder=plan.folder,
+            model_name=self._committing.model_name,
+            bundle_sha256=plan.bundle_sha256,
+            run_id=self._committing.run_id,
+            at=self._committing.clock().isoformat(),
+            parts=tuple(parts),
+            elapsed_s=elapsed_s,
+            images_per_s=scored / elapsed_s if elapsed_s else 0.0,
+            provider=self._committing.provider,
+            plan_rows=plan.rows,
         )
+        self._head = self._store.log.append(commit, self._head)
 
 
 def committed_shards(commits: Sequence[Commit], plan: Plan) -> set[int]:

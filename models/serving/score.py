@@ -62,7 +62,7 @@ def score_folder(
     require_apart(job.folder, job.out)
     store = OutputStore(job.out)
     with store.hold() as lock, stop_on_signal() as stop, ExitStack() as until_end:
-        committing = Committing(job.bundle.card.name, run_id, "cpu", clock)
+        committing = Committing(store.log.head(), job.bundle.card.name, run_id, "cpu", clock)
         run = _Run(job, store, committing, stop, _Held(lock, until_end))
         run.desk.require_same_folder()
         run.desk.drop_others()

@@ -200,14 +200,14 @@ def test_log_without_its_fence_is_caught(explorer: _Explorer, champion: Bundle, 
         (inbox / LATE).rename(tmp_path / LATE)
         real = commit_log.CommitLog.append
 
-        def append_late(log: commit_log.CommitLog, entry: commit_log.Commit) -> None:
+        def append_late(log: commit_log.CommitLog, entry: commit_log.Commit, head: commit_log.Head) -> commit_log.Head:
             if not other:
                 other.append("runs")
                 (tmp_path / LATE).rename(inbox / LATE)
                 with pytest.MonkeyPatch.context() as patch:
                     patch.setattr(commit, "exclusive_lock", _no_lock)
                     _run(inbox, champion, out)
-            real(log, entry)
+            return real(log, entry, head)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(commit_log.CommitLog, "append", append_late)
