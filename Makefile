@@ -25,7 +25,7 @@ test: setup
 
 # Real processes that are stopped, killed and started again; SHORT=1 leaves out those that train two at once.
 faults: setup
-	$(BIN)/pytest -m faults $(if $(SHORT),-k "told_to_stop or leaves_no_server or (same_weights and not 2) or promot")
+	$(BIN)/pytest -m faults $(if $(SHORT),-k "told_to_stop or leaves_no_server or (same_weights and not 2) or promot or short")
 
 # Training on the GPU of this machine; skipped where there is none.
 gpu: setup
