@@ -30,6 +30,7 @@ from models.serving.plans import Plan, PlanStore
 
 # Reasons that say more about the machine than about the file: it is tried again.
 TRY_AGAIN = ("io_error", "changed_while_read", "inference_failed", "still_written")
+MERGED = "merged-"
 _UNCHANGED = b"unchanged"
 
 
@@ -166,7 +167,7 @@ class OutputStore:
                     left.unlink(missing_ok=True)
         for folder in folders:
             sync_folder(folder)
-        self._remove_replaced()
+        self.remove_replaced()
 
     def _folders(self) -> list[Path]:
         """Folders in which something may be visible that is not durable yet.
@@ -180,12 +181,12 @@ class OutputStore:
         tops = [folder for folder in (plans, self.out / "data", self.out / "_commits") if folder.is_dir()]
         return [self.out, *tops, *open_plans, *models]
 
-    def _remove_replaced(self) -> None:
+    def remove_replaced(self) -> None:
         """Removes files that a commit took out of the count, and merged ones that were never committed."""
         commits = self.commits()
         live = {part.path for _, part in live_parts(commits)}
         gone = {path for commit in commits for path in commit.removed}
-        merged = {str(p.relative_to(self.out)) for p in (self.out / "data").glob("*/merged-*.parquet")}
+        merged = {str(p.relative_to(self.out)) for p in (self.out / "data").glob(f"*/{MERGED}*.parquet")}
         for name in (gone | merged) - live:
             with storage_errors(self.out / name, "removed"):
                 (self.out / name).unlink(missing_ok=True)

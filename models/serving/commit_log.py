@@ -75,6 +75,30 @@ class Commit(Record):
     format: int = 1
 
 
+class Deed(NamedTuple):
+    """Which call changes parts without scoring, and when, as ISO 8601 in UTC."""
+
+    run_id: str
+    at: str
+
+    def commit(self, kind: str, like: Commit, parts: tuple[Part, ...], removed: tuple[str, ...]) -> Commit:
+        """A commit that puts some parts in the place of others, of the model and folder of an earlier one."""
+        return Commit(
+            kind=kind,
+            plan_id="",
+            folder=like.folder,
+            model_name=like.model_name,
+            bundle_sha256=like.bundle_sha256,
+            run_id=self.run_id,
+            at=self.at,
+            parts=parts,
+            removed=removed,
+            elapsed_s=0,
+            images_per_s=0,
+            provider=like.provider,
+        )
+
+
 class Head(NamedTuple):
     """Where the log ended when a run began: a commit that comes in between means that the run is no longer alone.
 
