@@ -275,6 +275,8 @@ def show_summary(answer: Answer) -> None:
     rows += [[f"predicted {label}", str(count)] for label, count in answer["labels"].items()]
     told = {"abstained": "too unsure to be used", "foreign": "unlike the training pictures"}
     rows += [[title, str(answer[key])] for key, title in told.items() if answer[key] is not None]
+    if answer["deferred"]:
+        rows.append(["still being written, left for the next run", str(answer["deferred"])])
     rows.append(["new rows in this run", str(answer["rows_scored"])])
     rows.append(["files a second, when they were scored", f"{answer['images_per_s']:.0f}"])
     rows.append(["drift", answer["drift"]["status"].replace("_", " ")])

@@ -18,6 +18,7 @@ from flows.bench_commands import bench
 from flows.explain_commands import explain
 from flows.models_commands import models_app
 from flows.options import DEFAULT_WORKSPACE, FolderArgument, JsonOption, NameOption, SetOption, WorkspaceOption
+from flows.predictions_commands import predictions_app, verify_predictions
 from flows.prefect_environment import has_server, prepare_prefect
 from flows.settings import ALL_GROUPS, AUDIT_GROUPS, SCORE_GROUPS, TRAIN_GROUPS
 from flows.terminal import SpokenGroup, leave, open_workspace, print_json, progress_bars, say, show_table
@@ -33,6 +34,7 @@ app = typer.Typer(
     help="From labelled pictures to scored folders.",
 )
 app.add_typer(models_app, name="models")
+app.add_typer(predictions_app, name="predictions")
 app.command()(explain)
 app.command()(bench)
 
@@ -150,8 +152,13 @@ def score(
     as_flow: Annotated[
         bool, typer.Option("--flow", help="As a Prefect flow run; so too with PREFECT_API_URL.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Score nothing; check the predictions, and read the pictures again.")
+    ] = False,
 ) -> None:
     """Gives every file of a folder its row; exit code 0 also when some pictures are bad: their rows say so."""
+    if verify:
+        verify_predictions(folder, out, as_json)
     groups = answers.groups_of(SCORE_GROUPS, folder, [workspace, out], assignments or [])
     place = open_workspace(workspace)
     with progress_bars() as sink:

@@ -8,13 +8,15 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from models.errors import OutputBusy, SortlineError, StorageError
 
 TEMPORARY_PREFIX = ".tmp-"
+# How file systems say that they have no hard links.
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 def sha256_of(path: Path) -> str:
@@ -85,6 +87,11 @@ def write_durably(path: Path, data: bytes, *, exclusive: bool = False) -> None:
         FileExistsError: `exclusive` and the file is already there.
         StorageError: the disk is full, read-only or gone.
     """
+    write_durably_from(path, (data,), exclusive=exclusive)
+
+
+def write_durably_from(path: Path, chunks: Iterable[bytes], *, exclusive: bool = False) -> None:
+    """The same, from content that comes in pieces."""
     make_folder(path.parent)
     with storage_errors(path, "written"):
         descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
@@ -92,7 +99,8 @@ def write_durably(path: Path, data: bytes, *, exclusive: bool = False) -> None:
     try:
         with storage_errors(path, "written"):
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                for data in chunks:
+                    file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.chmod(0o666 & ~_umask())
@@ -104,7 +112,8 @@ def write_durably(path: Path, data: bytes, *, exclusive: bool = False) -> None:
                 temporary.replace(path)
         sync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with storage_errors(temporary, "removed"):
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -170,7 +179,10 @@ def _take_name(temporary: Path, path: Path) -> None:
             "one run at a time",
             "Run the same command again.",
         ) from error
-    except OSError:
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            with storage_errors(path, "written"):
+                raise
         # A file system without hard links; whoever writes exclusively also holds the lock.
         if path.exists():
             raise FileExistsError(path) from None
