@@ -82,6 +82,16 @@ def sort_pictures(
         print_json({"folders": counts, "into": str(into.absolute())})
 
 
+@predictions_app.command("delta")
+def publish_predictions(out: OutArgument, as_json: JsonOption = False) -> None:
+    """Publishes the predictions as a Delta table, or brings it up to date; needs the extra `delta`."""
+    from models.serving.reader import open_output
+    from models.serving.views.delta_table import publish_delta
+
+    done = publish_delta(open_output(out))
+    _answer(f"Version {done.version} of the Delta table in {out}: {done.files} files.", done._asdict(), as_json)
+
+
 @predictions_app.command("compact")
 def compact_predictions(out: OutArgument, rows: RowsOption = 200_000, as_json: JsonOption = False) -> None:
     """Merges small files of predictions into large ones; the rows stay what they are."""

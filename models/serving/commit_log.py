@@ -167,15 +167,14 @@ class CommitLog:
 
     def _parsed(self, path: Path, data: bytes) -> Commit:
         try:
-            return Commit.model_validate_json(data)
+            commit = Commit.model_validate_json(data)
         except ValidationError as error:
             if any(found["type"] == "extra_forbidden" for found in error.errors()):
-                raise SettingsError(
-                    f"{path} has entries that this version does not know",
-                    f"a log of format {NEWEST_FORMAT} or older",
-                    "Use the Sortline version that wrote it, or a newer one.",
-                ) from error
+                raise _newer(path) from error
             raise broken(path) from error
+        if commit.format > NEWEST_FORMAT:
+            raise _newer(path)
+        return commit
 
 
 def live_parts(commits: list[Commit]) -> list[tuple[Commit, Part]]:
@@ -191,6 +190,14 @@ def live_parts(commits: list[Commit]) -> list[tuple[Commit, Part]]:
         kept_after = [entry for entry in live[at:] if entry[1].path not in gone]
         live = [*live[:at], *added, *kept_after]
     return live
+
+
+def _newer(path: Path) -> SettingsError:
+    return SettingsError(
+        f"{path} is of a format that this version does not know",
+        f"a log of format {NEWEST_FORMAT} or older",
+        "Use the Sortline version that wrote it, or a newer one.",
+    )
 
 
 def broken(path: Path) -> ArtifactChanged:
