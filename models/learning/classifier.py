@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -133,6 +134,16 @@ def fitted_head(layers: tuple[Layer, ...], embeddings: NDArray[np.float32], drop
     (weight, bias), *rest = layers
     first = (weight * np.sqrt(variance + norm.eps), bias + weight @ mean)
     return Head((first, *rest), dropouts, norm)
+
+
+def linear_layers(layers: Sequence[Layer]) -> nn.Sequential:
+    """Layers with ReLU between them, as they are served: from (N, D) embeddings to (N, K) logits."""
+    head = nn.Sequential()
+    for position, (weight, bias) in enumerate(layers):
+        if position:
+            head.append(nn.ReLU())
+        head.append(_linear(weight, bias))
+    return head
 
 
 def _linear(weight: NDArray[np.float32], bias: NDArray[np.float32]) -> nn.Linear:

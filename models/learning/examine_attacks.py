@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from models.artifacts.judging_records import CorruptionScore, RobustnessReport
 from models.judging.robustness import (
@@ -23,7 +22,7 @@ from models.judging.robustness import (
 )
 from models.learning.attacks import PGD_STEPS, Logits, fgsm, pgd
 from models.learning.checkpoint import Checkpoint, decode_checkpoint, rebuild_trunk
-from models.learning.head import Layer
+from models.learning.classifier import linear_layers
 from models.networks.registry import UprightTrunk
 from models.parallel import OnProgress, map_in_threads, no_progress
 from models.serving.export import served_layers
@@ -104,19 +103,8 @@ def attack_scores(
 def attackable(checkpoint: Checkpoint, device: torch.device) -> Logits:
     """The network with the head that is served, from (N, H, W, 3) float pixels in 0..255 to (N, K) logits."""
     body = UprightTrunk(rebuild_trunk(checkpoint), checkpoint.card.channels).eval().requires_grad_(False).to(device)
-    head = _head(served_layers(checkpoint.layers, checkpoint.card)).eval().requires_grad_(False).to(device)
+    head = linear_layers(served_layers(checkpoint.layers, checkpoint.card)).eval().requires_grad_(False).to(device)
     return lambda pixels: head(body(pixels))
-
-
-def _head(layers: list[Layer]) -> nn.Sequential:
-    head = nn.Sequential()
-    for position, (weight, bias) in enumerate(layers):
-        if position:
-            head.append(nn.ReLU())
-        linear = nn.Linear(weight.shape[1], weight.shape[0])
-        linear.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
-        head.append(linear)
-    return head
 
 
 def _attacks(logits_of: Logits, change: float, random: torch.Generator) -> dict[str, Attack]:

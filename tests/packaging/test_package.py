@@ -113,8 +113,11 @@ def test_nothing_is_pickled_printed_or_left_unfinished() -> None:
 def test_init_files_hold_a_docstring_and_nothing_else() -> None:
     for room in ROOMS:
         for path in (ROOT / room).rglob("__init__.py"):
-            (only,) = ast.parse(path.read_text()).body
-            assert isinstance(only, ast.Expr), path
+            first, *others = ast.parse(path.read_text()).body
+            assert isinstance(first, ast.Expr), path
+            # Whatever of models is imported first, onnxruntime must find it said by then.
+            silent = ["import os", "os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')"]
+            assert list(map(ast.unparse, others)) in ([], silent if path.parent.name == "models" else []), path
 
 
 def test_lock_names_one_version_of_everything_that_is_asked_for() -> None:
