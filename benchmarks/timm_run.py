@@ -7,6 +7,7 @@ worker processes, softmax and the best class of each picture. Writes paths and p
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -56,3 +57,5 @@ def main(checkpoint: Path, folder: Path, batch: int, workers: int, layout: str, 
 if __name__ == "__main__":
     places = [Path(text) for text in sys.argv[1:]]
     main(places[0], places[1], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], places[5])
+    sys.stdout.flush()
+    os._exit(0)  # native libraries may fail as they are taken down, when all is done
