@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed-from-lock
 
-.PHONY: setup demo test packaging faults gpu browser lint fmt types lock corpus bench-data bench-learning bench-bundle bench-judging bench clean
+.PHONY: setup demo test packaging faults gpu browser lint fmt types lock corpus bench-data bench-learning bench-bundle bench-judging bench-scoring bench clean
 
 setup: $(STAMP)
 
@@ -88,6 +88,19 @@ bench-judging: setup
 	$(BIN)/python -m benchmarks.robustness
 	$(BIN)/python -m benchmarks.tables
 
+# Ultralytics is what scoring is compared with; its licence (AGPL) and its packages keep it in an environment of its own.
+.venv-ultralytics/installed:
+	$(PYTHON) -m venv .venv-ultralytics
+	.venv-ultralytics/bin/python -m pip install --quiet --disable-pip-version-check ultralytics torch==2.14.1 torchvision==0.29.1
+	touch $@
+
+# Scoring end to end, at its ends, and under 300 kills; 40 minutes on two cores.
+bench-scoring: demo .venv-ultralytics/installed
+	$(BIN)/python -m benchmarks.scoring --ultralytics .venv-ultralytics/bin/python
+	$(BIN)/python -m benchmarks.scoring_scale workspace
+	$(BIN)/python -m benchmarks.scoring_kills
+	$(BIN)/python -m benchmarks.tables
+
 # What smaller models gain and cost, and the start of a new process on the demo's bundle.
 bench-bundle: demo
 	$(BIN)/python -m benchmarks.compression
@@ -95,11 +108,11 @@ bench-bundle: demo
 	$(BIN)/python -m benchmarks.cold_start workspace
 	$(BIN)/python -m benchmarks.tables
 
-bench: setup bench-data bench-learning bench-bundle
+bench: setup bench-data bench-learning bench-bundle bench-scoring
 	$(BIN)/python -m benchmarks.demo_times
 	$(BIN)/python -m benchmarks.session
 	$(BIN)/python -m benchmarks.heads
 	$(BIN)/python -m benchmarks.tables
 
 clean:
-	rm -rf .venv .venv-lock .venv-cleanvision build dist *.egg-info workspace
+	rm -rf .venv .venv-lock .venv-cleanvision .venv-ultralytics build dist *.egg-info workspace

@@ -12,6 +12,7 @@ from benchmarks.bundle_tables import cold_start_line, compression_table
 from benchmarks.judging_tables import certainty_tables, gate_table, robustness_table
 from benchmarks.learning_tables import learning_tables
 from benchmarks.result_file import RESULTS
+from benchmarks.scoring_tables import scoring_tables
 
 README = Path(__file__).parents[1] / "README.md"
 _MARKED = re.compile(r"<!-- figures -->.*<!-- end of figures -->", re.DOTALL)
@@ -25,6 +26,7 @@ def write_tables(readme: Path) -> None:
         _scan_table(_load("scan")),
         _data_table(_load("data_quality"), _load("corpus")),
         _session_line(_load("session")),
+        scoring_tables(_load("scoring"), _load("scoring_scale"), _load("scoring_kills")),
         learning_tables(_load("learning")),
         _heads_table(_load("heads")),
         compression_table(_load("compression")),

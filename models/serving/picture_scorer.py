@@ -16,8 +16,9 @@ from models.data.decode import FileTimes, picture_of, read_file
 from models.data.limits import DecodeLimits
 from models.errors import ArtifactChanged, UnreadableImage
 from models.learning.multi_label_metrics import given_labels
+from models.serving.block_runner import BlockRunner
 from models.serving.lint import read_metadata
-from models.serving.session import CPU, ImageSession, SessionSettings
+from models.serving.session import CPU, ImageSession, SessionSettings, rows_a_call
 
 CARD_KEY = "sortline.card"
 _log = logging.getLogger(__name__)
@@ -74,6 +75,14 @@ class PictureScorer:
         self._answers = [name for name in self._session.outputs if name in _ANSWERS]
         self.provider = self._session.provider
         self.card = ModelCard.model_validate_json(self._session.metadata[CARD_KEY])
+        rows, contract = rows_a_call(session, self.provider), self.card.preprocess
+        shape = (rows, contract.height_px, contract.width_px, 3)
+        self.blocks = BlockRunner(self._run_block, shape) if rows > 1 else None
+
+    def close(self) -> None:
+        """Ends what computes blocks, where something does."""
+        if self.blocks is not None:
+            self.blocks.close()
 
     def score(self, path: str | Path, expected: FileTimes | None = None) -> Scored:
         """One file; a file that cannot be scored says why and raises nothing but MemoryError.
@@ -99,13 +108,16 @@ class PictureScorer:
 
     def answers(self, pixels: NDArray[np.uint8]) -> Answers:
         """All answers to one picture, (height_px, width_px, 3) uint8 as the contract makes it."""
-        found = self._session.run(pixels, self._answers)
+        found = self._session.run(pixels, self._answers) if self.blocks is None else self.blocks.answer(pixels)
         return Answers(
             probabilities=np.asarray(found["probabilities"], dtype=np.float32),
             prediction_set=found.get("prediction_set"),
             abstained=bool(found["abstained"]) if "abstained" in found else None,
             ood_score=float(found["ood_score"]) if "ood_score" in found else None,
         )
+
+    def _run_block(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        return self._session.run_block(pixels, self._answers)
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(K,) of one picture, (height_px, width_px, 3) uint8 as the contract makes it."""

@@ -48,12 +48,25 @@ class SessionSettings(Settings):
         title="Threads a picture",
         description="1 is best where many pictures run side by side.",
     )
+    block_rows: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        title="Pictures a call",
+        description="Pictures that are computed together; 0: 32 where a GPU computes, one at a time on the CPU.",
+    )
     graph_level: GraphLevel = Field(
         default="all", title="Graph optimisation", description="How far onnxruntime rewrites the graph."
     )
 
 
 CPU = SessionSettings()
+_GPU_BLOCK_ROWS = 32
+
+
+def rows_a_call(settings: SessionSettings, provider: Provider) -> int:
+    """Pictures that are computed together by what really runs."""
+    return settings.block_rows or (1 if provider == "cpu" else _GPU_BLOCK_ROWS)
 
 
 class ImageSession:
@@ -96,7 +109,22 @@ class ImageSession:
     def run_block(self, pixels: NDArray[np.uint8], outputs: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
         """Outputs for several pictures, (N, H, W, 3) uint8: arrays by output name, N rows each."""
         names = list(outputs or self.outputs)
-        return dict(zip(names, self._session.run(names, {"image": pixels}), strict=True))
+        run = self._session_run if self.provider == "cpu" else self.run_bound
+        return dict(zip(names, run(pixels, names), strict=True))
+
+    def run_bound(self, pixels: NDArray[np.uint8], names: Sequence[str]) -> list[NDArray[Any]]:
+        """The named outputs, with input and outputs bound to places: one copy there and one back on a GPU."""
+        binding = self._session.io_binding()
+        binding.bind_cpu_input("image", np.ascontiguousarray(pixels))
+        for name in names:
+            binding.bind_output(name)
+        self._session.run_with_iobinding(binding)
+        found: list[NDArray[Any]] = binding.copy_outputs_to_cpu()
+        return found
+
+    def _session_run(self, pixels: NDArray[np.uint8], names: Sequence[str]) -> list[NDArray[Any]]:
+        found: list[NDArray[Any]] = self._session.run(list(names), {"image": pixels})
+        return found
 
 
 def _options(settings: SessionSettings) -> ort.SessionOptions:

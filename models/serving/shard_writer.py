@@ -18,7 +18,7 @@ from models.serving.golden import check_golden
 from models.serving.picture_scorer import PictureScorer
 from models.serving.row_maker import RowMaker
 from models.serving.scoring_settings import ScoringSettings
-from models.serving.session import Provider
+from models.serving.session import Provider, rows_a_call
 
 
 class Work(NamedTuple):
@@ -80,7 +80,10 @@ class ThreadWriter:
         scorer = PictureScorer(work.bundle.onnx_bytes, plain_limits(settings.limits), settings.session)
         # Another decoder, instruction set or provider must not sort otherwise than what was judged.
         check_golden(work.bundle.golden, scorer)
-        threads = settings.threads or usable_cores()
+        until_end.callback(scorer.close)
+        # Threads whose picture is in a block only wait: there have to be more of them than a block has places.
+        waiting = 0 if scorer.blocks is None else 2 * rows_a_call(settings.session, scorer.provider)
+        threads = settings.threads or usable_cores() + waiting
         guard = Guard(settings.limits, settings.isolation, threads, work.slot)
         careful = until_end.enter_context(CarefulScorer.open(work.folder, work.out, scorer, guard))
         return cls(work, scorer, Engine(careful.score, threads))
