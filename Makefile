@@ -96,7 +96,7 @@ bench-judging: setup
 
 # Scoring end to end, at its ends, and under 300 kills; 40 minutes on two cores.
 bench-scoring: demo .venv-ultralytics/installed
-	$(BIN)/python -m benchmarks.scoring --ultralytics .venv-ultralytics/bin/python
+	$(BIN)/python -m benchmarks.scoring --ultralytics .venv-ultralytics/bin/python --demo workspace
 	$(BIN)/python -m benchmarks.scoring_scale workspace
 	$(BIN)/python -m benchmarks.scoring_kills
 	$(BIN)/python -m benchmarks.tables

@@ -31,7 +31,9 @@ from models.serving.commit import OutputStore
 from models.serving.score import ScoringSettings
 
 ROUNDS = 3
-PICTURES = {"png": 200, "jpeg": 150}
+# Some batches of timm's default, or its workers would have nothing to do side by side.
+PICTURES = {"png": 768, "jpeg": 512}
+BENCH_PICTURES = 400
 JPEG_PX, JPEG_QUALITY = 1000, 90
 # Of timm: what its script does by itself, and what was fastest of these on a sample.
 TIMM_DEFAULT = (256, 2, "contiguous")
@@ -67,7 +69,15 @@ def write_pictures(root: Path) -> dict[str, Path]:
     return folders
 
 
-def measure(root: Path, ultralytics: Path | None, rounds: int) -> dict[str, Any]:
+class Wish(NamedTuple):
+    """What is measured: against which environment, the integers of which demo, and how often."""
+
+    ultralytics: Path | None
+    demo: Path | None
+    rounds: int
+
+
+def measure(root: Path, wish: Wish) -> dict[str, Any]:
     """Figures by network and kind of picture."""
     pictures, workspace = write_pictures(root / "pictures"), Workspace.open(root / "workspace")
     labelled = write_labelled(pictures["png"], root / "labelled", 80)
@@ -77,13 +87,13 @@ def measure(root: Path, ultralytics: Path | None, rounds: int) -> dict[str, Any]
         for kind, folder in pictures.items():
             place = root / f"{name}-{kind}"
             place.mkdir()
-            found[f"{name}, {kind}"] = _compared(name, made, folder, place, (ultralytics, rounds))
+            found[f"{name}, {kind}"] = _compared(name, made, folder, place, wish)
             sys.stderr.write(f"{name}, {kind}: {json.dumps(found[f'{name}, {kind}'])}\n")
     return found
 
 
-def _compared(name: str, made: Made, folder: Path, place: Path, given: tuple[Path | None, int]) -> dict[str, Any]:
-    ultralytics, rounds = given
+def _compared(name: str, made: Made, folder: Path, place: Path, wish: Wish) -> dict[str, Any]:
+    ultralytics, rounds = wish.ultralytics, wish.rounds
     largest = _require_equal(made, folder, place)
     best = _best_timm(made, folder, place)
     rivals = [
@@ -91,34 +101,41 @@ def _compared(name: str, made: Made, folder: Path, place: Path, given: tuple[Pat
         Rival("timm_default", lambda: _timm(made, folder, place, TIMM_DEFAULT)),
         Rival("timm_best", lambda: _timm(made, folder, place, best)),
     ]
+    gigaflops = None
     if ultralytics is not None:
-        batch = max(ULTRALYTICS_OPTIONS, key=lambda b: _ultralytics(ultralytics, place / "sample", b, name)[0])
+        width, gigaflops = _width(ultralytics, GIGAFLOPS[name])
+        python, sample = ultralytics, place / "sample"
+        batch = max(ULTRALYTICS_OPTIONS, key=lambda b: _ultralytics(python, sample, b, width))
         rivals += [
-            Rival("ultralytics_default", lambda: _ultralytics(ultralytics, folder, ULTRALYTICS_DEFAULT, name)[0]),
-            Rival("ultralytics_best", lambda: _ultralytics(ultralytics, folder, batch, name)[0]),
+            Rival("ultralytics_default", lambda: _ultralytics(python, folder, ULTRALYTICS_DEFAULT, width)),
+            Rival("ultralytics_best", lambda: _ultralytics(python, folder, batch, width)),
         ]
+    integers = _integers(wish.demo) if name == "lite0" and wish.demo else None
+    if integers is not None:
+        rivals.append(Rival("ours_in_integers", lambda: _ours(integers, folder, place)))
     rates: dict[str, list[float]] = {rival.name: [] for rival in rivals}
-    reports = []
     for _ in range(rounds):
         for rival in rivals:
             rates[rival.name].append(rival.rate())
-        settings = ScoringSettings(settle_seconds=0)
-        reports.append(measure_folder(folder, read_bundle(made.bundle), settings, 2 * SAMPLE))
+    report = measure_folder(folder, read_bundle(made.bundle), ScoringSettings(), BENCH_PICTURES)
     ratios = {
         f"over_{rival.name}": round(statistics.median(_ratios(rates["ours"], rates[rival.name])), 2)
         for rival in rivals[1:]
+        if rival.name != "ours_in_integers"
     }
+    if integers is not None:
+        gained = _ratios(rates["ours_in_integers"], rates["ours"])
+        ratios["integers_over_ours"] = round(statistics.median(gained), 2)
     return {
         "largest_difference": largest,
         "per_s": {key: round(statistics.median(values), 1) for key, values in rates.items()},
         **ratios,
         "timm_best_is": list(best),
-        "ultralytics_gigaflops": _ultralytics(ultralytics, folder, 1, name)[1] if ultralytics else None,
-        "reached": round(statistics.median(report.reached for report in reports), 3),
-        "reached_of_all_rounds": [round(report.reached, 3) for report in reports],
-        "bound_per_s": round(statistics.median(report.bound_per_s for report in reports), 1),
-        "scaling": round(statistics.median(report.scaling for report in reports), 2),
-        "stage_ms": {k: round(v, 2) for k, v in reports[len(reports) // 2].stage_ms.items()},
+        "ultralytics_gigaflops": gigaflops,
+        "reached": round(report.reached, 3),
+        "bound_per_s": round(report.bound_per_s, 1),
+        "scaling": round(report.scaling, 2),
+        "stage_ms": {stage: round(ms, 2) for stage, ms in report.stage_ms.items()},
     }
 
 
@@ -132,6 +149,12 @@ def _require_equal(made: Made, folder: Path, place: Path) -> float:
     if len(rows) != len(torch_says) or not largest <= _AGREE:
         raise SystemExit(f"torch and the bundle differ by {largest} on {len(rows)} and {len(torch_says)} pictures")
     return largest
+
+
+def _integers(demo: Path) -> Made | None:
+    """The demo's bundle, where it serves integers on this machine."""
+    (bundle, *_) = sorted(demo.glob("models/*lite0*/bundles/*"))
+    return Made(bundle, bundle) if read_bundle(bundle).card.variant == "int8" else None
 
 
 def _ours(made: Made, folder: Path, place: Path) -> float:
@@ -151,14 +174,22 @@ def _best_timm(made: Made, folder: Path, place: Path) -> tuple[int, int, str]:
     return max(TIMM_OPTIONS, key=lambda options: _timm(made, sample, place, options))
 
 
-def _ultralytics(python: Path, folder: Path, batch: int, name: str) -> tuple[float, float]:
+def _ultralytics(python: Path, folder: Path, batch: int, width: float) -> float:
+    return float(_said_by(python, str(folder), str(batch), str(width)))
+
+
+def _width(python: Path, gigaflops: float) -> tuple[float, float]:
+    """How wide Ultralytics' network has to be for so many operations a picture, and how many it then has."""
+    width, found = _said_by(python, "width", str(gigaflops)).split()
+    return float(width), float(found)
+
+
+def _said_by(python: Path, *arguments: str) -> str:
     program = Path(__file__).with_name("ultralytics_run.py")
-    command = [str(python), str(program), str(folder), str(batch), str(GIGAFLOPS[name])]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = subprocess.run([str(python), str(program), *arguments], capture_output=True, text=True, check=False)
     if said.returncode:
         raise SystemExit(said.stderr)
-    rate, gigaflops = said.stdout.splitlines()[-1].split()
-    return float(rate), float(gigaflops)
+    return said.stdout.splitlines()[-1]
 
 
 def _said(module: str, *arguments: object) -> str:
@@ -177,8 +208,9 @@ def _ratios(ours: list[float], theirs: list[float]) -> list[float]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ultralytics", type=Path, help="python of an environment that has it")
+    parser.add_argument("--demo", type=Path, help="workspace of a demo that ran, for its integers")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    wish = parser.parse_args()
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder_name:
-        figures = measure(Path(folder_name), wish.ultralytics, wish.rounds)
-    sys.stdout.write(f"{write_result('scoring', wish.rounds, figures)}\n")
+        figures = measure(Path(folder_name), Wish(given.ultralytics, given.demo, given.rounds))
+    sys.stdout.write(f"{write_result('scoring', given.rounds, figures)}\n")
