@@ -37,18 +37,21 @@ class Committer:
         self._committed: dict[str, int] = {}
         self._scored, self._last = 0, time.monotonic()
 
-    def missing(self, plan: Plan) -> Iterator[Shard]:
+    def missing(self, plan: Plan) -> list[int]:
         """Shards of a plan that are neither committed nor on disk; those on disk are committed with the others."""
         done = committed_shards(self._store.commits(), plan)
         self._committed[plan.plan_id] = len(done)
+        found = {k for k in set(range(plan.shards)) - done if self._store.part_path(plan, k).exists()}
+        for number in sorted(found):
+            self._keep(plan, self._store.part(self._store.part_path(plan, number), number))
+        return sorted(set(range(plan.shards)) - done - found)
+
+    def shards(self, plan: Plan, numbers: Sequence[int]) -> Iterator[Shard]:
+        """Some shards of a plan, with their files."""
         rows = self._store.plans.inputs(plan.plan_id)
-        for number in sorted(set(range(plan.shards)) - done):
+        for number in numbers:
             first, count = plan.slice_of(number)
-            path = self._store.part_path(plan, number)
-            if path.exists():
-                self._keep(plan, self._store.part(path, number))
-            else:
-                yield Shard(plan, number, first, rows.slice(first, count).to_pylist())
+            yield Shard(plan, number, first, rows.slice(first, count).to_pylist())
 
     def add(self, shard: Shard, part: Part) -> None:
         """Takes a part that was scored now, and commits where it is time."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.data.listing import BATCH_ROWS, LISTING, listing_batches
+from models.serving.commit import OutputStore
 from models.serving.known_files import KnownFiles, name_keys
 
 # Files of one plan: in a large folder the first plan is small, so that its rows come soon; later ones are large.
@@ -22,21 +23,20 @@ class FolderFiles:
     """One walk through a folder, plan by plan, in bounded memory but for 16 bytes a file.
 
     Attributes:
-        known: the files that have their row.
         names: key of the name of every file that was seen, for counting.
         fresh: files without a row, so far.
         deferred: files that were too young.
         settled_at: when the youngest of them is old enough, as seconds of the clock; 0 where there is none.
     """
 
-    def __init__(self, folder: Path, known: KnownFiles, shard_rows: int) -> None:
-        self._folder, self.known, self._shard_rows = folder, known, shard_rows
+    def __init__(self, folder: Path, output: tuple[OutputStore, str], shard_rows: int) -> None:
+        self._folder, self._output, self._shard_rows = folder, output, shard_rows
         self.names = bytearray()
         self.deferred = self.fresh = 0
         self.settled_at = 0.0
 
-    def new_files(self, clock: Callable[[], datetime], settle_seconds: float) -> Iterator[pa.Table]:
-        """Tables LISTING of files without a row, each for one plan.
+    def new_files(self, clock: Callable[[], datetime], settle_seconds: float) -> Iterator[tuple[pa.Table, KnownFiles]]:
+        """Tables LISTING of files without a row, each for one plan, with the files that had one before this walk.
 
         Args:
             clock: tells the time.
@@ -44,24 +44,25 @@ class FolderFiles:
         """
         self.names.clear()
         self.deferred, self.fresh, self.settled_at = 0, 0, 0.0
-        waiting, shards = LISTING.empty_table(), 1
+        waiting, shards, known = LISTING.empty_table(), 1, KnownFiles(*self._output)
         for batch in listing_batches(self._folder):
-            fresh = self._without_row(pa.Table.from_batches([batch]), clock(), settle_seconds)
+            fresh = self._without_row(pa.Table.from_batches([batch]), known, (clock(), settle_seconds))
             is_first, self.fresh = self.fresh == 0, self.fresh + fresh.num_rows
             waiting = pa.concat_tables([waiting, fresh])
             if is_first and fresh.num_rows == BATCH_ROWS:
-                yield waiting.slice(0, _FIRST_PLAN_ROWS)
+                yield waiting.slice(0, _FIRST_PLAN_ROWS), known
                 waiting = waiting.slice(_FIRST_PLAN_ROWS)
             while waiting.num_rows >= (rows := max(shards * self._shard_rows, _LEAST_PLAN_ROWS)):
-                yield waiting.slice(0, rows)
+                yield waiting.slice(0, rows), known
                 waiting, shards = waiting.slice(rows), min(2 * shards, _LARGEST_PLAN_SHARDS)
         if waiting.num_rows:
-            yield waiting
+            yield waiting, known
 
-    def _without_row(self, listed: pa.Table, now: datetime, settle_seconds: float) -> pa.Table:
+    def _without_row(self, listed: pa.Table, known: KnownFiles, settled: tuple[datetime, float]) -> pa.Table:
         for key in name_keys(listed):
             self.names += key
-        fresh = listed.filter(pa.array(~self.known.is_known(listed)))
+        fresh = listed.filter(pa.array(~known.is_known(listed)))
+        now, settle_seconds = settled
         now_ns, window_ns = int(now.timestamp() * 1e9), int(settle_seconds * 1e9)
         age_ns = pc.subtract(pa.scalar(now_ns, pa.int64()), fresh["mtime_ns"])
         is_young = pc.and_(pc.less(age_ns, pa.scalar(window_ns)), pc.greater_equal(age_ns, pa.scalar(-window_ns)))

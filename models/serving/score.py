@@ -21,7 +21,6 @@ from models.serving.engine import Shard
 from models.serving.fleet import Fleet, process_count
 from models.serving.folder_counts import FolderCounts, count_folder
 from models.serving.folder_files import FolderFiles, wait_until
-from models.serving.known_files import KnownFiles
 from models.serving.plan_desk import PlanDesk
 from models.serving.plans import Plan
 from models.serving.scoring_settings import ScoringSettings
@@ -101,9 +100,9 @@ class _Run:
         self.committing, self.stop, (self.lock, self.until_end) = committing, stop, held
         text, settings = safe_name(str(self.folder))[0], job.settings
         self.desk = PlanDesk(store, text, job.bundle.sha256, settings.rows_digest, settings.shard_rows)
-        self.files = self._walk()
-        self.plan_ids: dict[str, int] = {}
-        self.rows_scored = self.done = 0
+        self.files = FolderFiles(self.folder, (store, job.bundle.sha256), settings.shard_rows)
+        self.plan_ids: list[str] = []
+        self.rows_scored = self.done = self.total = 0
         self.writer: tuple[PartWriter, Committer] | None = None
 
     def check(self) -> None:
@@ -117,9 +116,8 @@ class _Run:
 
     def new_plans(self) -> Iterator[Plan]:
         """Plans of the files without a row, each frozen on disk before it is given."""
-        self.files = self._walk()
-        for listed in self.files.new_files(self.committing.clock, self.settings.settle_seconds):
-            yield self.desk.freeze(listed, self.files.known.known_digests(listed))
+        for listed, known in self.files.new_files(self.committing.clock, self.settings.settle_seconds):
+            yield self.desk.freeze(listed, known.known_digests(listed))
 
     def score(self, plans: Iterator[Plan], on_progress: OnProgress) -> None:
         """Scores the shards of some plans that are not there yet, and commits all of them."""
@@ -132,7 +130,7 @@ class _Run:
                 committer.add(shard, part)
                 self.rows_scored += part.rows
                 self.done += part.files
-                on_progress(self.done, sum(self.plan_ids.values()))
+                on_progress(self.done, self.total)
         except (ScoringStopped, KeyboardInterrupt):
             committer.commit_finished()
             raise
@@ -162,9 +160,6 @@ class _Run:
             deferred=self.files.deferred,
         )
 
-    def _walk(self) -> FolderFiles:
-        return FolderFiles(self.folder, KnownFiles(self.store, self.bundle.sha256), self.settings.shard_rows)
-
     def _writer(self, rows: int) -> tuple[PartWriter, Committer]:
         """What scores and what commits; made once a run, when there is something to score."""
         if self.writer is None:
@@ -183,10 +178,10 @@ class _Run:
     def _shards(self, first: Plan, others: Iterator[Plan], committer: Committer) -> Iterator[Shard]:
         plan: Plan | None = first
         while plan is not None:
-            self.plan_ids[plan.plan_id] = 0
-            for shard in committer.missing(plan):
-                self.plan_ids[plan.plan_id] += len(shard.rows)
-                yield shard
+            self.plan_ids.append(plan.plan_id)
+            missing = committer.missing(plan)
+            self.total += sum(plan.slice_of(number)[1] for number in missing)
+            yield from committer.shards(plan, missing)
             plan = next(others, None)
 
 
