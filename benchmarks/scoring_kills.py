@@ -26,8 +26,9 @@ from tests.chain import train_bundle
 from tests.faults.scoring_cases import Case, Rows, ended
 from tests.pictures import write_inbox, write_labelled
 
-KILLS, FILES, TRIALS_AN_OUTPUT = 300, 60, 6
-SECONDS_A_FILE = 0.004
+KILLS, FILES, TRIALS_AN_OUTPUT = 300, 90, 3
+# Slow enough that kills meet files, and commits far enough apart that they meet parts between them.
+SLOWLY = ("--seconds-a-file", 0.006, "--commit-seconds", 0.15)
 # A suite whose kills all come too early would pass by itself: so many have to hit every state.
 LEAST = {"nothing": 3, "plan only": 5, "some parts": 30, "committed in this trial": 30, "temporary file left": 3}
 
@@ -73,7 +74,7 @@ def kill_often(case: Case, kills: int, seed: int = 0) -> dict[str, Any]:
 
 def _length_s(quiet: Case) -> float:
     """How long an undisturbed run takes from the moment that it is ready."""
-    process = quiet.start("--seconds-a-file", SECONDS_A_FILE)
+    process = quiet.start(*SLOWLY)
     started = time.monotonic()
     code, said = ended(process)
     if code:
@@ -91,7 +92,7 @@ def _trial(case: Case, seconds: float) -> tuple[bool, list[str]]:
     before = len(OutputStore(case.out).commits())
     known = {plan.plan_id for plan in OutputStore(case.out).plans.all()}
     parts_before = len(list(case.out.rglob("part-*.parquet")))
-    process = case.start("--seconds-a-file", SECONDS_A_FILE)
+    process = case.start(*SLOWLY)
     time.sleep(seconds)
     process.kill()
     code, _ = ended(process)

@@ -25,11 +25,16 @@ def main() -> int:
     parser.add_argument("--shard-rows", type=int, default=4)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seconds-a-file", type=float, default=0.0)
+    parser.add_argument("--commit-seconds", type=float, default=0.05)
     parser.add_argument("--crash-at", default="")
     given = parser.parse_args()
     _disturb(given.seconds_a_file, given.crash_at)
     settings = ScoringSettings(
-        shard_rows=given.shard_rows, processes=given.processes, threads=2, settle_seconds=0, commit_seconds=0.05
+        shard_rows=given.shard_rows,
+        processes=given.processes,
+        threads=2,
+        settle_seconds=0,
+        commit_seconds=given.commit_seconds,
     )
     try:
         job = ScoreJob(given.folder, read_bundle(given.bundle), given.out, settings)
