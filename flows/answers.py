@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from flows.drift_commands import accuracy_text, moved
 from flows.terminal import say, show_table
 from models.artifacts.judging_records import ShadowReport
 from models.artifacts.records import DriftReport, Finding, Interval, Scorecard, ScoreSummary, Verdict
@@ -127,8 +128,10 @@ def score_directly(
     folder: Path, name: str, out: Path, workspace: Workspace, groups: Answer, sink: ProgressSink
 ) -> Answer:
     """Summary and drift of a folder scored in this process, without Prefect."""
+    from models.drift.of_run import drift_of_run
+    from models.reports.drift_report import file_drift
     from models.reports.shadow import write_shadow_page
-    from models.serving.drift import measure_drift, scored_batch
+    from models.serving.reader import scored_batch
     from models.serving.score import ScoreJob, score_folder
     from models.serving.shadow import shadow_beside, shadow_digest
 
@@ -136,13 +139,15 @@ def score_directly(
     champion, sha256 = registry.open_champion(name, scoring.signature), shadow_digest(registry, name, groups["shadow"])
     job = ScoreJob(folder, champion, out, scoring, workspace.tuning_dir)
     summary = score_folder(job, str(uuid.uuid4()), on_progress=lambda d, t: sink("score", d, t))
-    rows = scored_batch(summary)
     beside = None
     if sha256:
         settings = groups["shadow"], scoring
-        beside = shadow_beside(registry, name, sha256, (folder, rows), settings, lambda d, t: sink("shadow", d, t))
+        batch = folder, scored_batch(summary)
+        beside = shadow_beside(registry, name, sha256, batch, settings, lambda d, t: sink("shadow", d, t))
         say(f"Shadow: {write_shadow_page(workspace.reports_dir, name, folder, beside)}")
-    return summary_answer(summary, measure_drift(rows, champion, groups["drift"]), beside)
+    drift = drift_of_run(summary, champion, groups["drift"])
+    file_drift(workspace, drift)
+    return summary_answer(summary, drift, beside)
 
 
 def score_by_flow(
@@ -154,9 +159,9 @@ def score_by_flow(
 
     with progress_to(sink):
         summary, drift, beside = score_folder(
-            folder,
+            str(folder),
             name,
-            out,
+            str(out),
             workspace.root,
             scoring=groups["scoring"],
             drift=groups["drift"],
@@ -279,7 +284,9 @@ def show_summary(answer: Answer) -> None:
         rows.append(["still being written, left for the next run", str(answer["deferred"])])
     rows.append(["new rows in this run", str(answer["rows_scored"])])
     rows.append(["files a second, when they were scored", f"{answer['images_per_s']:.0f}"])
-    rows.append(["drift", answer["drift"]["status"].replace("_", " ")])
+    drift = DriftReport.model_validate({k: v for k, v in answer["drift"].items() if k != "status"})
+    rows += [["drift", drift.status.replace("_", " ")], ["moved", moved(drift)]]
+    rows.append(["accuracy without labels", accuracy_text(drift)])
     show_table(f"{answer['folder']}: {answer['files']} files", ("", ""), rows)
     if answer["shadow"]:
         found = shadow_rows(ShadowReport.model_validate(answer["shadow"]))

@@ -15,13 +15,23 @@ import typer
 
 from flows import answers
 from flows.bench_commands import bench
+from flows.drift_commands import drift_app
 from flows.explain_commands import explain
 from flows.models_commands import models_app
-from flows.options import DEFAULT_WORKSPACE, FolderArgument, JsonOption, NameOption, SetOption, WorkspaceOption
+from flows.options import (
+    DEFAULT_WORKSPACE,
+    FolderArgument,
+    JsonOption,
+    NameOption,
+    PlaceArgument,
+    SetOption,
+    WorkspaceOption,
+)
 from flows.predictions_commands import predictions_app, verify_predictions
 from flows.prefect_environment import has_server, prepare_prefect
 from flows.settings import ALL_GROUPS, AUDIT_GROUPS, SCORE_GROUPS, TRAIN_GROUPS
 from flows.terminal import SpokenGroup, leave, open_workspace, print_json, progress_bars, say, show_table
+from models.artifacts.places import place_of
 from models.learning.training_settings import TrainingSettings
 from models.serving.registry import check_name
 from models.settings import describe_settings, parse_settings
@@ -35,6 +45,7 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(predictions_app, name="predictions")
+app.add_typer(drift_app, name="drift")
 app.command()(explain)
 app.command()(bench)
 
@@ -143,9 +154,11 @@ def audit(
 
 @app.command()
 def score(
-    folder: FolderArgument,
+    folder: PlaceArgument,
     name: NameOption,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the predictions.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the predictions, or its address in a store.", parser=place_of)
+    ],
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     assignments: SetOption = None,
     as_json: JsonOption = False,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from models.artifacts.places import place_of
+
 WorkspaceOption = Annotated[
     Path, typer.Option("--workspace", envvar="SORTLINE_WORKSPACE", help="Folder that holds all that Sortline writes.")
 ]
@@ -15,5 +17,9 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="GROUP.KEY=VALUE, repeatable; see `sortline settings`.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object last.")]
+PlaceArgument = Annotated[
+    Path,
+    typer.Argument(help="Folder of pictures, or its address in a store: s3://...", show_default=False, parser=place_of),
+]
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of pictures.", show_default=False)]
 DEFAULT_WORKSPACE = Path("workspace")

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.options import FolderArgument, JsonOption
+from flows.options import JsonOption
 from flows.terminal import print_json, progress_bars, say, show_table
+from models.artifacts.places import place_of
 
 if TYPE_CHECKING:
     from models.serving.commit_log import Deed
     from models.serving.verify import Checked
 
 predictions_app = typer.Typer(no_args_is_help=True, help="Predictions: other shapes of them, and their upkeep.")
-OutArgument = Annotated[Path, typer.Argument(help="Folder of the predictions.", show_default=False)]
+OutArgument = Annotated[
+    Path, typer.Argument(help="Folder of the predictions, or its address.", show_default=False, parser=place_of)
+]
 AllRowsOption = Annotated[bool, typer.Option("--all-rows", help="Also rows that have a newer one of the same path.")]
 WayOption = Annotated[Literal["link", "hardlink", "copy"], typer.Option("--by", help="How pictures get there.")]
 RowsOption = Annotated[int, typer.Option("--rows", help="Rows of a merged file, at most.", min=1)]
@@ -76,7 +79,7 @@ def sort_pictures(
     from models.serving.views.class_folders import sort_into_folders
 
     store = open_output(out)
-    counts = sort_into_folders(store, Path(store.commits()[-1].folder), into.absolute(), by)
+    counts = sort_into_folders(store, place_of(store.commits()[-1].folder), into.absolute(), by)
     show_table(f"{into}", ("folder", "pictures"), [[name, str(count)] for name, count in counts.items()])
     if as_json:
         print_json({"folders": counts, "into": str(into.absolute())})
@@ -115,7 +118,7 @@ def retire_predictions(
     _answer(f"{done.parts} files with {done.rows} rows were removed.", done._asdict(), as_json)
 
 
-def verify_predictions(folder: FolderArgument, out: Path, as_json: bool) -> None:
+def verify_predictions(folder: Path, out: Path, as_json: bool) -> None:
     """Checks an output against its own log and the pictures as they are now; exit code 1 where something is wrong."""
     from models.serving.reader import open_output
     from models.serving.verify_output import verify_output

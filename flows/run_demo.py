@@ -38,6 +38,6 @@ def run_demo(
     folders = write_demo_folders(workspace)
     name = model_name(training)
     trained = train_classifier(folders.labelled, name, workspace_root, training=training)
-    summary, drift, _ = score_folder(folders.inbox, name, workspace.demo_dir / "predictions", workspace_root)
+    summary, drift, _ = score_folder(str(folders.inbox), name, str(workspace.demo_dir / "predictions"), workspace_root)
     refs = trained.model_copy(update={"summary": summary, "drift": drift})
     return refs, write_report(folders.labelled, refs, workspace)

@@ -9,20 +9,21 @@ from prefect.runtime import flow_run
 
 from models.artifacts.ref import ArtifactRef
 from models.artifacts.workspace import Workspace
-from models.serving.drift import DriftSettings
+from models.drift.settings import DriftSettings
 from models.serving.registry import Registry
 from models.serving.score import ScoringSettings
 from models.serving.shadow import ShadowSettings, shadow_digest
 from tasks.measure_drift import measure_drift
 from tasks.score_folder import score_folder as score_folder_task
 from tasks.score_in_shadow import score_in_shadow
+from tasks.tell_drift import tell_drift
 
 
 @flow(name="score-folder", persist_result=False)
 def score_folder(
-    folder: Path,
+    folder: str,
     name: str,
-    out: Path,
+    out: str,
     workspace_root: Path = Path("workspace"),
     scoring: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen, and the form shows it
     drift: DriftSettings = DriftSettings(),  # noqa: B008
@@ -31,9 +32,9 @@ def score_folder(
     """Addresses of the summary, the drift report and the shadow report of a folder scored with a champion.
 
     Args:
-        folder: Pictures, at any depth.
+        folder: Pictures, at any depth: a path, or an address in a store, as s3://bucket/pictures.
         name: Name of the model whose champion scores.
-        out: Folder for the predictions; files that have their row there are left alone.
+        out: Folder or address for the predictions; files that have their row there are left alone.
         workspace_root: Folder that holds all that Sortline writes.
         scoring: How the folder is scored.
         drift: When the batch counts as drifted.
@@ -44,5 +45,6 @@ def score_folder(
     sha256 = shadow_digest(Registry(workspace), name, shadow)
     summary = score_folder_task(folder, name, out, scoring, str(flow_run.id), workspace)
     drifted = measure_drift(summary, drift, workspace)
+    tell_drift(drifted)
     beside = score_in_shadow(folder, sha256, summary, shadow, scoring, workspace) if sha256 else None
     return summary, drifted, beside

@@ -6,12 +6,12 @@ from models.compression.settings import CompressionSettings
 from models.data.resample import ResamplingSettings
 from models.data.scan import ScanSettings
 from models.data.split import SplitSettings
+from models.drift.settings import DriftSettings
 from models.judging.answer_settings import AnswerSettings
 from models.judging.explain_settings import ExplainSettings
 from models.judging.judging_settings import JudgingSettings
 from models.judging.robustness import RobustnessSettings
 from models.learning.training_settings import TrainingSettings
-from models.serving.drift import DriftSettings
 from models.serving.score import ScoringSettings
 from models.serving.shadow import ShadowSettings
 from models.serving.signature import SignatureSettings
@@ -34,6 +34,7 @@ TRAIN_GROUPS: dict[str, type[Settings]] = {
     "approval": ApprovalSettings,
 }
 SCORE_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings, "drift": DriftSettings, "shadow": ShadowSettings}
+DRIFT_GROUPS: dict[str, type[Settings]] = {"drift": DriftSettings}
 BENCH_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings}
 EXPLAIN_GROUPS: dict[str, type[Settings]] = {"explain": ExplainSettings, "signature": SignatureSettings}
 ALL_GROUPS: dict[str, type[Settings]] = {**TRAIN_GROUPS, **SCORE_GROUPS, "explain": ExplainSettings}

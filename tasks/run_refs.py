@@ -13,7 +13,7 @@ from models.artifacts.tables import MANIFEST, RESAMPLE_PLAN, SPLIT, decode_table
 from models.judging.measure_label_errors import suspected_label_errors
 from models.reports.run_report import RunRecords
 from models.serving.bundle import read_bundle
-from models.serving.drift import scored_batch
+from models.serving.reader import scored_batch
 
 
 class RunRefs(BaseModel):

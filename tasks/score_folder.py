@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from prefect import task
 
+from models.artifacts.places import place_of
 from models.artifacts.ref import ArtifactRef, seal_record
 from models.artifacts.workspace import Workspace
 from models.serving import score
@@ -16,10 +15,10 @@ from tasks.progress import progress_of
 # Not cached: the output knows which files it has, and only new ones are scored.
 @task(name="score-folder")
 def score_folder(
-    folder: Path, name: str, out: Path, settings: score.ScoringSettings, run_id: str, workspace: Workspace
+    folder: str, name: str, out: str, settings: score.ScoringSettings, run_id: str, workspace: Workspace
 ) -> ArtifactRef:
     """Summary of an output in which every file of the folder has its row."""
     champion = Registry(workspace).open_champion(name, settings.signature)
-    job = score.ScoreJob(folder, champion, out, settings, workspace.tuning_dir)
+    job = score.ScoreJob(place_of(folder), champion, place_of(out), settings, workspace.tuning_dir)
     summary = score.score_folder(job, run_id, on_progress=progress_of("score"))
     return seal_record(workspace, "score_summary", summary, rows=summary.files)

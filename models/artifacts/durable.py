@@ -1,4 +1,8 @@
-"""Writes that are whole or absent, and that survive a power cut once they return."""
+"""Writes that are whole or absent, and that survive a power cut once they return.
+
+In an object store a write is whole by itself, and there is nothing to sync; nothing there can be locked either, so that
+who comes first is told by writing what may not exist yet.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
+from models.artifacts.places import is_stored
 from models.errors import OutputBusy, SortlineError, StorageError
 
 TEMPORARY_PREFIX = ".tmp-"
+NO_LOCK = -1
 # How file systems say that they have no hard links.
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -35,8 +42,11 @@ def storage_errors(path: Path, wish: str) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or str(error)
+    # What stands behind an address raises whatever its client knows.
+    except Exception as error:
+        if isinstance(error, SortlineError) or not (isinstance(error, OSError) or is_stored(path)):
+            raise
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise StorageError(
             f"{path} could not be {wish}: {reason}",
             "a folder with free space that this user may read and write",
@@ -92,6 +102,9 @@ def write_durably(path: Path, data: bytes, *, exclusive: bool = False) -> None:
 
 def write_durably_from(path: Path, chunks: Iterable[bytes], *, exclusive: bool = False) -> None:
     """The same, from content that comes in pieces."""
+    if is_stored(path):
+        _put(path, b"".join(chunks), exclusive=exclusive)
+        return
     make_folder(path.parent)
     with storage_errors(path, "written"):
         descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
@@ -120,10 +133,15 @@ def write_durably_from(path: Path, chunks: Iterable[bytes], *, exclusive: bool =
 def exclusive_lock(path: Path) -> Iterator[int]:
     """Holds a lock file for the length of the block, and gives its descriptor: who inherits it holds the lock too.
 
+    In a store there is no lock, and the descriptor is NO_LOCK.
+
     Raises:
         OutputBusy: another process holds it.
         StorageError: it cannot be made or locked.
     """
+    if is_stored(path):
+        yield NO_LOCK
+        return
     make_folder(path.parent)
     with storage_errors(path, "locked"):
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
@@ -142,7 +160,7 @@ def exclusive_lock(path: Path) -> Iterator[int]:
 
 def make_folder(path: Path) -> None:
     """Makes a folder and its parents durable."""
-    if path.is_dir():
+    if is_stored(path) or path.is_dir():
         return
     make_folder(path.parent)
     with storage_errors(path, "made"):
@@ -152,12 +170,36 @@ def make_folder(path: Path) -> None:
 
 def sync_folder(path: Path) -> None:
     """Makes the names inside a folder durable."""
+    if is_stored(path):
+        return
     with storage_errors(path, "written"):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _put(path: Path, data: bytes, *, exclusive: bool) -> None:
+    """Writes an object.
+
+    Raises:
+        FileExistsError: `exclusive`, and there is another one of this name.
+    """
+    store = cast("Any", path)
+    with storage_errors(path, "written"):
+        if not exclusive:
+            store.fs.pipe_file(store.path, data)
+            return
+    taken = False
+    with storage_errors(path, "written"):
+        try:
+            store.fs.pipe_file(store.path, data, mode="create")
+        except FileExistsError:
+            # An answer that was lost has the client try again, and find what it wrote itself.
+            taken = path.read_bytes() != data
+    if taken:
+        raise FileExistsError(str(path))
 
 
 def _take_name(temporary: Path, path: Path) -> None:

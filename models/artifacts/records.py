@@ -333,6 +333,7 @@ class ScoreSummary(_Record):
         abstained: of the folder's files, those whose answer is not to be used; null where the model has no limit.
         foreign: of the folder's files, those unlike the training pictures; null where the model cannot tell.
         deferred: files that were still being written, and are left for the next run.
+        class_prior: the mix of classes that scores are for, as in `scoring.class_prior`; empty: as the model learned.
     """
 
     folder: str
@@ -350,10 +351,19 @@ class ScoreSummary(_Record):
     abstained: int | None = None
     foreign: int | None = None
     deferred: int = 0
+    class_prior: tuple[str, ...] = ()
 
 
 class DriftMeasure(_Record):
-    """One property of a batch against the baseline."""
+    """One property of a batch against the baseline, or against the batches before.
+
+    Attributes:
+        limit: the distance behind which it is drift, were it the only measure that moved.
+        p_value: how often chance makes a distance as large; null where nothing was compared.
+        values: what the shares below are of: ranges of a number, or values.
+        reference_shares: of the pictures that are compared with.
+        batch_shares: of the batch.
+    """
 
     name: str
     status: Literal["ok", "drift", "not_enough_data"]
@@ -361,16 +371,64 @@ class DriftMeasure(_Record):
     distance: float | None
     limit: float | None
     explanation: str
+    against: Literal["baseline", "previous"] = "baseline"
+    p_value: float | None = None
+    values: tuple[str, ...] = ()
+    reference_shares: tuple[float, ...] = ()
+    batch_shares: tuple[float, ...] = ()
+
+
+class AccuracyEstimate(_Record):
+    """Share of right answers, told without labels, with its 95 % interval; or why it is not told."""
+
+    status: Literal["known", "unknown", "not_enough_data"]
+    explanation: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class ClassShare(_Record):
+    """Estimated share of one class with its 95 % interval, beside that among the test pictures."""
+
+    label: str
+    baseline: float
+    share: float
+    low: float
+    high: float
+
+
+class ClassMix(_Record):
+    """Estimated shares of the classes in a batch; `unknown`: the pictures changed in other ways too."""
+
+    status: Literal["shifted", "same", "unknown", "not_enough_data"]
+    explanation: str
+    shares: tuple[ClassShare, ...] = ()
 
 
 class DriftReport(_Record):
-    """Distances of one scored batch from the bundle's baseline, with counts."""
+    """Distances of one scored batch from the bundle's baseline, with counts.
+
+    Attributes:
+        previous_rows: rows of the batches before that it was compared with.
+        accuracy: null in reports of before 0.3, as is the next.
+        class_mix: of the batch.
+        at: when the newest of its rows were committed, as ISO 8601 in UTC.
+        out: the output that it lies in.
+        plan_ids: plans whose rows it is.
+    """
 
     model_name: str
     bundle_sha256: str
     rows: int
     baseline_rows: int
     measures: tuple[DriftMeasure, ...]
+    previous_rows: int = 0
+    accuracy: AccuracyEstimate | None = None
+    class_mix: ClassMix | None = None
+    at: str = ""
+    out: str = ""
+    plan_ids: tuple[str, ...] = ()
 
     @property
     def status(self) -> Literal["ok", "drift", "not_enough_data"]:

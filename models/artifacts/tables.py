@@ -98,14 +98,16 @@ EVALUATION = pa.schema(
         ("mode", pa.string()),
         ("sharpness", pa.float32()),
         ("ood_score", pa.float32()),  # null too where the model cannot tell
+        ("detail", pa.float32()),  # mean difference of neighbouring pixels as the network sees them, 0..1
     ],
-    metadata={"schema": "evaluation/3"},
+    metadata={"schema": "evaluation/4"},
 )
-# Columns at the end of a schema that its earlier version did not have: there they read as null.
+# Columns at the end of a schema that its earlier versions did not have, one version after the other: there they read
+# as null.
 _ADDED: Final = {
-    "evaluation/3": ("width_px", "height_px", "mode", "sharpness", "ood_score"),
-    "planned/2": ("known_sha256",),
-    "predictions/3": ("probabilities",),
+    "evaluation/4": (("width_px", "height_px", "mode", "sharpness", "ood_score"), ("detail",)),
+    "planned/2": (("known_sha256",),),
+    "predictions/4": (("probabilities",), ("detail", "width_px", "height_px")),
 }
 # Pictures with what the served model says of them, by which a machine shows that it answers as the one that trained.
 GOLDEN = pa.schema(
@@ -145,8 +147,11 @@ PREDICTIONS = pa.schema(
         ("run_id", pa.string()),
         ("scored_at", pa.timestamp("us", tz="UTC")),
         ("probabilities", pa.list_(pa.float32())),  # of all classes in the model's order; null unless asked for
+        ("detail", pa.float32()),  # mean difference of neighbouring pixels as the network sees them, 0..1
+        ("width_px", pa.int32()),  # of the upright picture
+        ("height_px", pa.int32()),
     ],
-    metadata={"schema": "predictions/3"},
+    metadata={"schema": "predictions/4"},
 )
 
 
@@ -209,12 +214,14 @@ def decode_table(data: bytes, schema: pa.Schema) -> pa.Table:
 
 
 def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table itself, or one of the version before with nulls in the columns that it lacks."""
-    added = _ADDED.get(_title(schema), ())
-    if not added or not table.schema.equals(pa.schema([f for f in schema if f.name not in added])):
-        return table
-    nulls = [pa.nulls(table.num_rows, schema.field(name).type) for name in added]
-    return pa.table([*table.columns, *nulls], schema=schema)
+    """The table itself, or one of an earlier version with nulls in the columns that it lacks."""
+    versions = _ADDED.get(_title(schema), ())
+    for first in range(len(versions)):
+        lacking = [name for names in versions[first:] for name in names]
+        if table.schema.equals(pa.schema([f for f in schema if f.name not in lacking])):
+            nulls = [pa.nulls(table.num_rows, schema.field(name).type) for name in lacking]
+            return pa.table([*table.columns, *nulls], schema=schema)
+    return table
 
 
 def require_columns(found: pa.Schema, schema: pa.Schema) -> None:

@@ -70,6 +70,10 @@ class Workspace(BaseModel):
         """Where Prefect keeps its own database when it runs in process."""
         return self.root / "prefect"
 
+    def drift_dir(self, name: str) -> Path:
+        """Where the drift reports of one model lie, one a batch."""
+        return self.root / "drift" / name
+
     @property
     def reports_dir(self) -> Path:
         """Where the pages for people lie."""

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from models.artifacts.places import is_stored
 from models.data.sniff import FORMATS, SNIFFED_BYTES, sniff_format, webp_pixels
+from models.data.stored_object import read_object
 from models.errors import UnreadableImage
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
 class FileLimits(Protocol):
@@ -87,6 +90,24 @@ class FileTimes(NamedTuple):
     mtime_ns: int
 
 
+class Decoded(NamedTuple):
+    """What is in a file's bytes.
+
+    Attributes:
+        rgb: the upright picture, without alpha; smaller than the file's own where a draft was asked for.
+        format: what the bytes are.
+        mode: as stored.
+        width_px: of the upright picture at its own size.
+        height_px: of the same.
+    """
+
+    rgb: Image.Image
+    format: str
+    mode: str
+    width_px: int
+    height_px: int
+
+
 class Picture(NamedTuple):
     """One decoded file; `rgb` is upright, without alpha, and digest and pixels come from the same bytes."""
 
@@ -97,6 +118,8 @@ class Picture(NamedTuple):
     mode: str
     brightness: float
     contrast: float
+    width_px: int
+    height_px: int
 
 
 def read_picture(
@@ -122,17 +145,20 @@ def picture_of(data: bytes, max_pixels: int, draft_px: int | None = None) -> Pic
     Raises:
         UnreadableImage: as `decode_rgb` does.
     """
-    rgb, kind, mode = decode_rgb(data, max_pixels, draft_px)
-    brightness, contrast = light_of(rgb)
-    return Picture(hashlib.sha256(data).hexdigest(), len(data), rgb, kind, mode, brightness, contrast)
+    found = decode(data, max_pixels, draft_px)
+    size = (found.width_px, found.height_px)
+    digest = hashlib.sha256(data).hexdigest()
+    return Picture(digest, len(data), *found[:3], *light_of(found.rgb), *size)
 
 
 def read_file(path: str | Path, max_bytes: int, expected: FileTimes | None = None) -> bytes:
-    """The bytes of a regular file that did not change while it was read.
+    """The bytes of a regular file that did not change while it was read, or of an object in a store.
 
     Raises:
         UnreadableImage: it vanished, may not be read, changed, is empty or is too large.
     """
+    if not isinstance(path, str) and is_stored(path):
+        return read_object(path, max_bytes, expected.size_bytes if expected else None)
     try:
         # O_NONBLOCK: opening a FIFO that took the file's place must not wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -159,7 +185,12 @@ def read_file(path: str | Path, max_bytes: int, expected: FileTimes | None = Non
 
 
 def decode_rgb(data: bytes, max_pixels: int, draft_px: int | None = None) -> tuple[Image.Image, str, str]:
-    """The upright RGB picture in `data`, the name of its format and its stored mode.
+    """The first three of what `decode` gives."""
+    return decode(data, max_pixels, draft_px)[:3]
+
+
+def decode(data: bytes, max_pixels: int, draft_px: int | None = None) -> Decoded:
+    """The upright RGB picture in `data`, and what it was stored as.
 
     Args:
         data: the whole file.
@@ -171,11 +202,13 @@ def decode_rgb(data: bytes, max_pixels: int, draft_px: int | None = None) -> tup
         UnreadableImage: no allowed format, too many pixels, damaged, or of a mode without a meaning in 0..255.
     """
     with opened_picture(data, max_pixels) as opened:
-        kind, mode = str(opened.format), opened.mode
+        kind, mode, size = str(opened.format), opened.mode, opened.size
         if draft_px is not None and kind == "JPEG":
             opened.draft(mode, (draft_px, draft_px))
         opened.load()
-        return to_rgb(turn_upright(opened, orientation_of(opened))), kind, mode
+        orientation = orientation_of(opened)
+        width_px, height_px = size[::-1] if orientation in _SIDEWAYS else size
+        return Decoded(to_rgb(turn_upright(opened, orientation)), kind, mode, width_px, height_px)
 
 
 @contextmanager

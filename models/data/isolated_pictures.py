@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.data.isolation import IsolationSettings, Job, WorkerPool
 from models.data.limits import DecodeLimits
+from models.data.look import Look
 from models.data.preprocess import Preprocess
 
 
@@ -21,8 +22,7 @@ class Prepared(NamedTuple):
     reason: str | None = None
     sha256: str | None = None
     size_bytes: int | None = None
-    brightness: float | None = None
-    contrast: float | None = None
+    look: Look | None = None
     pixels: NDArray[np.uint8] | None = None
 
 
@@ -38,10 +38,10 @@ class PicturePool(WorkerPool[Prepared]):
 
     def read(self, values: list[Any]) -> Prepared:
         """What a worker made."""
-        status, reason, sha256, size_bytes, brightness, contrast, text = values
+        status, reason, sha256, size_bytes, look, text = values
         pixels = None if text is None else np.frombuffer(base64.b64decode(text), dtype=np.uint8)
         shaped = None if pixels is None else pixels.reshape(self._shape)
-        return Prepared(status, reason, sha256, size_bytes, brightness, contrast, shaped)
+        return Prepared(status, reason, sha256, size_bytes, Look(*look) if look else None, shaped)
 
     def lost(self, status: str, reason: str) -> Prepared:
         """What is known of a file that no worker survived."""

@@ -5,17 +5,20 @@ The walk streams: it holds the names of one folder at a time, packed where there
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
 
 from models.artifacts.durable import storage_errors
+from models.artifacts.places import holds, is_stored
 from models.artifacts.tables import columns_batch
 from models.errors import SettingsError
 
@@ -59,6 +62,8 @@ def require_folder(folder: Path) -> Path:
         SettingsError: it does not exist or is not a folder.
         StorageError: it may not be listed.
     """
+    if is_stored(folder):
+        return folder
     if not folder.is_dir():
         found = f"{folder} is a file" if folder.exists() else f"folder {folder} does not exist"
         raise SettingsError(found, "a folder of pictures", "Check the path.")
@@ -72,7 +77,7 @@ def require_apart(folder: Path, place: Path) -> None:
     Raises:
         SettingsError: what is written there would be found as new files by the next run.
     """
-    if place.resolve().is_relative_to(folder.resolve()):
+    if holds(folder, place):
         raise SettingsError(
             f"{place} lies inside the folder of pictures {folder}",
             "a place of its own for what Sortline writes",
@@ -105,11 +110,29 @@ def listing_batches(
     folder: Path, written_before_ns: int | None = None, rows: int = BATCH_ROWS
 ) -> Iterator[pa.RecordBatch]:
     """Record batches of schema LISTING, in the order of `list_entries`."""
-    entries = list_entries(require_folder(folder), written_before_ns)
+    place = require_folder(folder)
+    entries = list_objects(place) if is_stored(place) else list_entries(place, written_before_ns)
     while part := list(islice(entries, rows)):
         names, *rest = zip(*part, strict=True)
         paths, raws = zip(*map(safe_name, names), strict=True)
         yield columns_batch([paths, raws, *rest], LISTING)
+
+
+def list_objects(folder: Path) -> Iterator[Entry]:
+    """Every object below an address, in the same order as files; folders that hold none do not exist there.
+
+    What stands for the inode is the store's own tag of the bytes: the time of an object is only told in seconds.
+    """
+    store = cast("Any", folder)
+    waiting: list[Iterator[Entry | str]] = [_objects(store, "")]
+    while waiting:
+        found = next(waiting[-1], None)
+        if found is None:
+            waiting.pop()
+        elif isinstance(found, str):
+            waiting.append(_objects(store, found))
+        else:
+            yield found
 
 
 def listing_table(folder: Path) -> pa.Table:
@@ -160,6 +183,35 @@ def _children(root: bytes, prefix: str) -> Iterator[Entry | str]:
             yield f"{prefix}{name}/"
         else:
             yield _entry(prefix, name, status)
+
+
+def _objects(store: Any, prefix: str) -> Iterator[Entry | str]:
+    """Objects of one folder as entries, and its folders as the prefix to go on with."""
+    place = f"{store.path.rstrip('/')}/{prefix}"
+    with storage_errors(store, "listed"):
+        try:
+            found = store.fs.ls(place, detail=True)
+        except FileNotFoundError:
+            if prefix:
+                return
+            raise
+    named = [(str(entry["name"]).rstrip("/").rpartition("/")[2], entry) for entry in found]
+    for name, entry in sorted(named, key=lambda pair: os.fsencode(pair[0])):
+        if entry["type"] == "directory":
+            if not _is_system(name):
+                yield f"{prefix}{name}/"
+        # Some tools stand for a folder by an empty object of its name.
+        elif name and entry["name"].rstrip("/") != place.rstrip("/"):
+            yield _object_entry(prefix, name, entry)
+
+
+def _object_entry(prefix: str, name: str, found: dict[str, Any]) -> Entry:
+    reason = _reason_to_ignore(prefix, name, stat.S_IFREG)
+    written = found.get("LastModified") or found.get("mtime") or found.get("last_modified") or found.get("created")
+    mtime_ns = int(written.timestamp() * 1e9) if isinstance(written, datetime) else 0
+    tag = found.get("ETag") or found.get("etag") or found.get("md5Hash") or ""
+    inode = int.from_bytes(hashlib.blake2b(str(tag).encode(), digest_size=8).digest()) if tag else 0
+    return Entry(f"{prefix}{name}", int(found["size"]), mtime_ns, 0, inode, "ignored" if reason else None, reason)
 
 
 def _sorted_names(names: Iterable[bytes]) -> Iterable[bytes]:

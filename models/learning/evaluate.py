@@ -47,10 +47,10 @@ def evaluate_split(folder: Path, split: pa.Table, onnx_bytes: bytes, on_progress
                 "Run the same command again.",
             )
         kept = {name: row[name] for name in EVALUATION.names if name in row}
-        # As the scorer measures light, not as the scan does: later batches are compared with it.
-        light = {"brightness": scored.brightness, "contrast": scored.contrast}
+        # As the scorer measures it, not as the scan does: later batches are compared with it.
+        look = scored.look._asdict() if scored.look else {}
         ood_score = scored.answers.ood_score if scored.answers else None
-        found.append({**kept, **light, "probabilities": scored.probabilities, "ood_score": ood_score})
+        found.append({**kept, **look, "probabilities": scored.probabilities, "ood_score": ood_score})
         on_progress(len(found), len(rows))
     return table_of(found, EVALUATION)
 

@@ -19,11 +19,14 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from models.data.decode import decode_rgb, light_of, read_file
 from models.data.listing import list_entries
+from models.data.look import detail_of
 from models.errors import EmptyFolder, UnreadableImage
 from models.parallel import OnProgress, no_progress, usable_cores
 from models.serving.bundle import Bundle
@@ -147,13 +150,13 @@ class _Stages:
 
     def times(self) -> dict[str, float]:
         """Milliseconds a picture of every stage on this thread."""
-        spent = dict.fromkeys(("read", "digest", "decode", "light", "resize", "infer"), 0.0)
+        spent = dict.fromkeys(("read", "digest", "decode", "resize", "look", "infer"), 0.0)
         for path in self._paths:
             data = _timed(spent, "read", partial(read_file, path, self._limits.max_bytes))
             _timed(spent, "digest", partial(hashlib.sha256, data))
             rgb = _timed(spent, "decode", partial(self._decode, data))
-            _timed(spent, "light", partial(light_of, rgb))
             pixels = _timed(spent, "resize", partial(self._preprocess.apply, rgb))
+            _timed(spent, "look", partial(_look, rgb, pixels))
             _timed(spent, "infer", partial(self._scorer.answers, pixels))
         return {name: 1000 * seconds / len(self._paths) for name, seconds in spent.items()}
 
@@ -179,6 +182,10 @@ class _Stages:
         for worker in workers:
             worker.join()
         return threads * len(self._paths) / (time.perf_counter() - started)
+
+
+def _look(rgb: Image.Image, pixels: NDArray[np.uint8]) -> tuple[float, ...]:
+    return *light_of(rgb), detail_of(pixels)
 
 
 def _timed(spent: dict[str, float], stage: str, work: Callable[[], Value]) -> Value:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from models.data.decode import FileTimes
-from models.data.inspection import Request
 from models.data.isolated_pictures import PicturePool
 from models.data.isolation import IsolationSettings
 from models.data.limits import DecodeLimits
 from models.data.listing import file_name
+from models.data.picture_source import PictureSource, picture_source
+from models.errors import UnreadableImage
 from models.serving.engine import Shard
 from models.serving.in_flight import InFlight, Place, in_flight, suspects
 from models.serving.picture_scorer import PictureScorer, Scored
@@ -50,9 +50,10 @@ class Guard(NamedTuple):
 class CarefulScorer:
     """Files of shards to what became of them."""
 
-    def __init__(self, folder: Path, scorer: PictureScorer, pool: PicturePool, flights: InFlight) -> None:
-        self._folder, self._scorer, self._pool, self._flights = folder, scorer, pool, flights
+    def __init__(self, source: PictureSource, scorer: PictureScorer, pool: PicturePool, flights: InFlight) -> None:
+        self._source, self._scorer, self._pool, self._flights = source, scorer, pool, flights
         self._suspects: frozenset[Place] = frozenset()
+        self._max_bytes = 0
 
     @classmethod
     @contextmanager
@@ -67,10 +68,13 @@ class CarefulScorer:
         """
         suspected = suspects(out)
         isolation = guard.isolation.model_copy(update={"workers": guard.isolation.workers or guard.threads})
-        preprocess = scorer.card.preprocess
-        with PicturePool(folder, guard.limits, isolation, preprocess) as pool, in_flight(out, guard.process) as flights:
-            careful = cls(folder, scorer, pool, flights)
-            careful._suspects = suspected
+        with (
+            picture_source(folder) as source,
+            PicturePool(source.disk, guard.limits, isolation, scorer.card.preprocess) as pool,
+            in_flight(out, guard.process) as flights,
+        ):
+            careful = cls(source, scorer, pool, flights)
+            careful._suspects, careful._max_bytes = suspected, guard.limits.max_bytes
             yield careful
 
     def score(self, slot: int, shard: Shard, position: int) -> Scored:
@@ -88,8 +92,7 @@ class CarefulScorer:
             return self._isolated(row)
         self._flights.begin(slot, place)
         try:
-            path = os.path.join(self._folder, file_name(row))  # noqa: PTH118 - keeps surrogates
-            scored = self._scorer.score(path, FileTimes(row["size_bytes"], row["mtime_ns"]))
+            scored = self._scorer.score_read(partial(self._source.read, row), file_name(row))
         except MemoryError:
             return self._isolated(row)
         finally:
@@ -98,10 +101,14 @@ class CarefulScorer:
 
     def _isolated(self, row: dict[str, Any]) -> Scored:
         """What becomes of a file that is decoded in a worker process."""
-        (found,) = self._pool.ask([Request(file_name(row), row["size_bytes"], row["mtime_ns"])])
+        try:
+            with self._source.on_disk(row, self._max_bytes) as request:
+                (found,) = self._pool.ask([request])
+        except UnreadableImage as error:
+            return Scored.failed(error.status, error.reason)
         digest, size_bytes = found.sha256, found.size_bytes
         if found.pixels is None:
-            return Scored(found.status, found.reason, digest, size_bytes, None, None, None)
+            return Scored(found.status, found.reason, digest, size_bytes, None, None)
         try:
             answers = self._scorer.answers(found.pixels)
         except MemoryError:
@@ -109,5 +116,5 @@ class CarefulScorer:
         # One picture that the graph trips over must not end the night.
         except Exception:
             _log.exception("inference failed on %r", file_name(row))
-            return Scored("crashed", "inference_failed", digest, size_bytes, None, None, None)
-        return Scored("ok", None, digest, size_bytes, found.brightness, found.contrast, answers)
+            return Scored("crashed", "inference_failed", digest, size_bytes, None, None)
+        return Scored("ok", None, digest, size_bytes, found.look, answers)

@@ -24,6 +24,7 @@ from models.artifacts.durable import (
     sync_folder,
     write_durably,
 )
+from models.artifacts.places import is_stored
 from models.artifacts.tables import PREDICTIONS, decode_table, encode_table
 from models.serving.commit_log import Commit, CommitLog, Part, broken, live_parts
 from models.serving.plans import Plan, PlanStore
@@ -70,6 +71,14 @@ class OutputStore:
         """Where the rows of one shard lie; the same for every attempt."""
         return self.data_dir(plan.bundle_sha256) / f"part-{plan.plan_id}-{shard:06}.parquet"
 
+    def name_of(self, path: Path) -> str:
+        """A path inside the output, relative to it, as commits name it."""
+        return str(path).removeprefix(f"{self.out}/")
+
+    def names(self, pattern: str) -> list[str]:
+        """Files of the output, as commits name them."""
+        return sorted(self.name_of(path) for path in self.out.glob(pattern))
+
     def data_dir(self, bundle_sha256: str) -> Path:
         """Where the rows of one bundle lie."""
         return self.out / "data" / f"model={bundle_sha256[:12]}"
@@ -94,7 +103,7 @@ class OutputStore:
             data = path.read_bytes()
         table = decode_table(data, PREDICTIONS)
         return Part(
-            path=str(path.relative_to(self.out)),
+            path=self.name_of(path),
             rows=table.num_rows,
             sha256=hashlib.sha256(data).hexdigest(),
             shard=shard,
@@ -148,7 +157,7 @@ class OutputStore:
         """Removes the parts of a plan that no commit names, for good: only then may the plan go."""
         folder = self.data_dir(plan.bundle_sha256)
         for path in [self.part_path(plan, shard) for shard in range(plan.shards)] if folder.is_dir() else []:
-            if str(path.relative_to(self.out)) not in counted:
+            if self.name_of(path) not in counted:
                 with storage_errors(path, "removed"):
                     path.unlink(missing_ok=True)
         if folder.is_dir():
@@ -160,6 +169,8 @@ class OutputStore:
         Without the second step a name that was visible but not yet on disk would be trusted, committed and then
         lost with the power.
         """
+        if is_stored(self.out):
+            return
         folders = self._folders()
         for folder in folders:
             with storage_errors(folder, "written"):
@@ -186,7 +197,8 @@ class OutputStore:
         commits = self.commits()
         live = {part.path for _, part in live_parts(commits)}
         gone = {path for commit in commits for path in commit.removed}
-        merged = {str(p.relative_to(self.out)) for p in (self.out / "data").glob(f"*/{MERGED}*.parquet")}
+        # In a store another run may be about to commit them.
+        merged = set() if is_stored(self.out) else set(self.names(f"data/*/{MERGED}*.parquet"))
         for name in (gone | merged) - live:
             with storage_errors(self.out / name, "removed"):
                 (self.out / name).unlink(missing_ok=True)

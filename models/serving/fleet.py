@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import models
+from models.artifacts.durable import NO_LOCK
 from models.errors import MachineError, SortlineError
 from models.parallel import usable_cores
 from models.serving.commit import OutputStore
@@ -126,10 +127,10 @@ class Fleet:
     def _start(self, slot: int) -> _Worker:
         work, cores = self._work, self._hands[slot]
         task = {
-            "folder": os.fspath(work.folder),
-            "bundle": os.fspath(work.bundle.folder),
+            "folder": str(work.folder),
+            "bundle": str(work.bundle.folder),
             "bundle_sha256": work.bundle.sha256,
-            "out": os.fspath(work.out),
+            "out": str(work.out),
             "settings": work.settings.model_copy(update={"threads": len(cores)}).model_dump(mode="json"),
             "run_id": work.run_id,
             "slot": slot,
@@ -152,7 +153,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env={**os.environ, "PYTHONPATH": search},
-            pass_fds=(lock,),
+            pass_fds=() if lock == NO_LOCK else (lock,),
             bufsize=0,  # a line that waited in a buffer would not be seen by the selector
         )
         if self._process.stdin is None or self._process.stdout is None:

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from models.artifacts.places import place_of
 from models.clock import utc_now
 from models.errors import ArtifactChanged, SortlineError
 from models.serving.bundle import read_bundle
@@ -41,7 +42,7 @@ def main() -> None:
         with ExitStack() as until_end:
             writer = ThreadWriter.open(_work(task), until_end)
             _say(answers, [READY, writer.provider])
-            for shard, part in writer.parts(_told_shards(OutputStore(Path(task["out"]))), _nothing):
+            for shard, part in writer.parts(_told_shards(OutputStore(place_of(task["out"]))), _nothing):
                 _say(answers, [shard.plan.plan_id, shard.number, part.rows])
     except SortlineError as error:
         _say(answers, ["error", str(error), error.exit_code])
@@ -54,7 +55,9 @@ def _work(task: dict[str, Any]) -> Work:
         raise ArtifactChanged(
             f"the bundle in {task['bundle']} was replaced", "the one that the run began with", "Run it again."
         )
-    return Work(Path(task["folder"]), bundle, Path(task["out"]), settings, task["run_id"], utc_now, task["slot"])
+    return Work(
+        place_of(task["folder"]), bundle, place_of(task["out"]), settings, task["run_id"], utc_now, task["slot"]
+    )
 
 
 def _told_shards(store: OutputStore) -> Iterator[Shard]:

@@ -6,14 +6,17 @@ and then nothing is suspected.
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import struct
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from models.artifacts.durable import storage_errors
+from models.artifacts.durable import make_folder, storage_errors
+from models.artifacts.places import is_stored
 
 _SLOT = struct.Struct("<32sQ")
 _SLOTS = 256
@@ -39,15 +42,24 @@ class InFlight:
 
 def suspects(out: Path) -> frozenset[Place]:
     """The files at which an earlier run ended without a word."""
-    found = [path.read_bytes() for path in sorted(out.glob(f"{_FILE}*"))]
+    found = [path.read_bytes() for path in sorted(_folder(out).glob(f"{_FILE}*"))]
     slots = [_SLOT.unpack_from(data, at) for data in found for at in range(0, len(data) - _SLOT.size + 1, _SLOT.size)]
     return frozenset((name.rstrip(b"\0").decode("ascii", "replace"), at - 1) for name, at in slots if at)
+
+
+def _folder(out: Path) -> Path:
+    """The output itself; for one in a store, a folder of this machine: what died here is known here."""
+    if not is_stored(out):
+        return out
+    name = hashlib.sha256(str(out).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"sortline-{os.getuid()}" / name
 
 
 @contextmanager
 def in_flight(out: Path, process: int) -> Iterator[InFlight]:
     """Slots for the threads of a process of a run; emptied where the block ends, unless the process dies in it."""
-    path = out / f"{_FILE}{process}"
+    make_folder(_folder(out))
+    path = _folder(out) / f"{_FILE}{process}"
     with storage_errors(path, "written"):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts.records import ModelCard
-from models.data.decode import FileTimes, picture_of, read_file
+from models.data.decode import picture_of, read_file
 from models.data.limits import DecodeLimits
+from models.data.look import Look, detail_of
 from models.errors import ArtifactChanged, UnreadableImage
 from models.learning.multi_label_metrics import given_labels
 from models.serving.block_runner import BlockRunner
@@ -44,14 +45,13 @@ _ANSWERS = frozenset(Answers._fields)
 
 
 class Scored(NamedTuple):
-    """What became of one file; `answers` is None where `status` is not ok."""
+    """What became of one file; `look` and `answers` are None where `status` is not ok."""
 
     status: str
     reason: str | None
     sha256: str | None
     size_bytes: int | None
-    brightness: float | None
-    contrast: float | None
+    look: Look | None
     answers: Answers | None
 
     @property
@@ -63,7 +63,7 @@ class Scored(NamedTuple):
     def failed(cls, status: str, reason: str | None, data: bytes | None = None) -> Scored:
         """A file without a score; `data` is what was read of it."""
         digest = None if data is None else hashlib.sha256(data).hexdigest()
-        return cls(status, reason, digest, None if data is None else len(data), None, None, None)
+        return cls(status, reason, digest, None if data is None else len(data), None, None)
 
 
 class PictureScorer:
@@ -84,27 +84,33 @@ class PictureScorer:
         if self.blocks is not None:
             self.blocks.close()
 
-    def score(self, path: str | Path, expected: FileTimes | None = None) -> Scored:
+    def score(self, path: str | Path) -> Scored:
+        """One file on a disk, as `score_read` does."""
+        return self.score_read(lambda max_bytes: read_file(path, max_bytes), str(path))
+
+    def score_read(self, read: Callable[[int], bytes], name: str) -> Scored:
         """One file; a file that cannot be scored says why and raises nothing but MemoryError.
 
         Args:
-            path: the file.
-            expected: size and time that it had when it was listed; another file than that is `changed`.
+            read: gives the bytes of a file of at most so many.
+            name: of the file, for the log.
         """
         data = None
         try:
-            data = read_file(path, self._limits.max_bytes, expected)
+            data = read(self._limits.max_bytes)
             picture = picture_of(data, self._limits.max_pixels, self.card.preprocess.draft_px)
-            answers = self.answers(self.card.preprocess.apply(picture.rgb))
+            pixels = self.card.preprocess.apply(picture.rgb)
+            light, size = (picture.brightness, picture.contrast), (picture.width_px, picture.height_px)
+            look, answers = Look(*light, detail_of(pixels), *size), self.answers(pixels)
         except UnreadableImage as error:
             return Scored.failed(error.status, error.reason, data)
         except MemoryError:
             raise
         # One picture that a resize or the graph trips over must not end the night.
         except Exception:
-            _log.exception("inference failed on %r", os.fspath(path))
+            _log.exception("inference failed on %r", name)
             return Scored.failed("crashed", "inference_failed", data)
-        return Scored("ok", None, picture.sha256, picture.size_bytes, picture.brightness, picture.contrast, answers)
+        return Scored("ok", None, picture.sha256, picture.size_bytes, look, answers)
 
     def answers(self, pixels: NDArray[np.uint8]) -> Answers:
         """All answers to one picture, (height_px, width_px, 3) uint8 as the contract makes it."""
@@ -161,8 +167,7 @@ def prediction_row(row: dict[str, Any], scored: Scored, card: ModelCard, top_k: 
         "size_bytes": size_bytes,
         "status": scored.status,
         "reason": scored.reason,
-        "brightness": scored.brightness,
-        "contrast": scored.contrast,
+        **(scored.look._asdict() if scored.look else {}),
     }
     if scored.answers is None:
         return found

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from models.artifacts.places import is_stored
 from models.artifacts.tables import encode_table
 from models.errors import SettingsError
 from models.serving.commit import OutputStore
 from models.serving.committer import committed_shards
+from models.serving.known_files import KnownFiles, file_keys
 from models.serving.plans import PLANNED, Plan
 
 
@@ -47,11 +49,23 @@ class PlanDesk(NamedTuple):
             )
 
     def open_plans(self) -> Iterator[Plan]:
-        """Plans of this folder, bundle and settings that are not committed whole."""
-        commits = self.store.commits()
+        """Plans of this folder, bundle and settings that are not committed whole.
+
+        Where two runs wrote at once, as in a store, one of them committed, and the other left a plan of the same files:
+        that one is given up.
+        """
+        taken: set[bytes] = set()
         for plan in self.store.plans.all():
-            if self._is_mine(plan) and len(committed_shards(commits, plan)) < plan.shards:
-                yield plan
+            done = committed_shards(self.store.commits(), plan)
+            if not self._is_mine(plan) or len(done) == plan.shards:
+                continue
+            left = self._left_of(plan, done)
+            keys = set(file_keys(left))
+            if keys & taken or KnownFiles(self.store, self.bundle_sha256).is_known(left).any():
+                self._give_up(plan, done)
+                continue
+            taken |= keys
+            yield plan
 
     def drop_others(self) -> None:
         """Gives up open plans of another bundle, folder or settings: their files are planned anew.
@@ -60,16 +74,10 @@ class PlanDesk(NamedTuple):
         beside the committed ones for ever.
         """
         commits = self.store.commits()
-        counted = {part.path for commit in commits for part in commit.parts}
         for plan in self.store.plans.all():
             done = committed_shards(commits, plan)
-            if len(done) == plan.shards or self._is_mine(plan):
-                continue
-            self.store.remove_uncounted(plan, counted)
-            if done:
-                self.store.plans.close(plan)
-            else:
-                self.store.plans.remove(plan)
+            if len(done) < plan.shards and not self._is_mine(plan):
+                self._give_up(plan, done)
 
     def freeze(self, listed: pa.Table, known_sha256: list[str | None]) -> Plan:
         """A plan of listed files, whole on disk; equal files after the same commit give the same plan."""
@@ -89,6 +97,22 @@ class PlanDesk(NamedTuple):
         )
         self.store.plans.write(plan, inputs)
         return plan
+
+    def _left_of(self, plan: Plan, done: set[int]) -> pa.Table:
+        """Table PLANNED of the files whose shards are not committed."""
+        inputs = self.store.plans.inputs(plan.plan_id)
+        return pa.concat_tables([inputs.slice(*plan.slice_of(k)) for k in range(plan.shards) if k not in done])
+
+    def _give_up(self, plan: Plan, done: set[int]) -> None:
+        # In a store nobody holds the output: another run may be about to commit what it has written.
+        is_shared = is_stored(self.store.out)
+        if not is_shared:
+            counted = {part.path for commit in self.store.commits() for part in commit.parts}
+            self.store.remove_uncounted(plan, counted)
+        if done or is_shared:
+            self.store.plans.close(plan)
+        else:
+            self.store.plans.remove(plan)
 
     def _is_mine(self, plan: Plan) -> bool:
         same = (plan.folder, plan.bundle_sha256) == (self.folder, self.bundle_sha256)

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from models.artifacts.places import place_of
+from models.artifacts.records import ScoreSummary
 from models.artifacts.tables import PREDICTIONS
 from models.errors import SettingsError
 from models.serving.commit import OutputStore
@@ -63,3 +66,9 @@ def prediction_tables(
                 seen.add(key)
                 kept.append(k)
         yield table.take(pa.array(sorted(kept), pa.int64())).select(wanted)
+
+
+def scored_batch(summary: ScoreSummary) -> pa.Table:
+    """Rows of the plans that a summary names."""
+    rows = OutputStore(place_of(summary.out)).read(summary.bundle_sha256)
+    return rows.filter(pc.is_in(rows["plan_id"], pa.array(summary.plan_ids, pa.string())))

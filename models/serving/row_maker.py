@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
+from models.artifacts.records import ModelCard
 from models.artifacts.tables import PREDICTIONS, table_of
 from models.errors import ContractBroken
+from models.serving.class_prior import PriorShift
 from models.serving.commit import TRY_AGAIN
 from models.serving.engine import Shard
-from models.serving.picture_scorer import PictureScorer, Scored, prediction_row
+from models.serving.picture_scorer import Scored, prediction_row
 from models.serving.scoring_settings import ScoringSettings
 
 
@@ -20,15 +23,17 @@ class RowMaker(NamedTuple):
     """What rows of one run have in common.
 
     Attributes:
-        scorer: the model that answers.
+        card: of the model that answers.
         bundle_sha256: of its bundle.
+        prior: what turns its scores into those that are written.
         settings: how many classes a row keeps.
         run_id: of the run.
         clock: tells when a shard was scored.
     """
 
-    scorer: PictureScorer
+    card: ModelCard
     bundle_sha256: str
+    prior: PriorShift
     settings: ScoringSettings
     run_id: str
     clock: Callable[[], datetime]
@@ -42,23 +47,29 @@ class RowMaker(NamedTuple):
             ContractBroken: the model fails on most pictures: then it is the model, or the machine, and no picture.
         """
         _refuse_broken(found)
-        card = self.scorer.card
         stamp = {
-            "model_name": card.name,
+            "model_name": self.card.name,
             "bundle_sha256": self.bundle_sha256,
             "plan_id": shard.plan.plan_id,
             "run_id": self.run_id,
             "scored_at": self.clock(),
         }
         rows = []
-        for row, scored in zip(shard.rows, found, strict=True):
-            if _is_unchanged(row["known_sha256"], scored):
+        for row, served in zip(shard.rows, found, strict=True):
+            if _is_unchanged(row["known_sha256"], served):
                 continue
-            told = {**prediction_row(row, scored, card, self.settings.top_k), **stamp}
+            scored = self._corrected(served)
+            told = {**prediction_row(row, scored, self.card, self.settings.top_k), **stamp}
             if self.settings.probabilities == "all":
                 told["probabilities"] = scored.probabilities
             rows.append(told)
         return table_of(rows, PREDICTIONS), len(found) - len(rows)
+
+    def _corrected(self, scored: Scored) -> Scored:
+        if scored.answers is None:
+            return scored
+        probabilities = self.prior.apply(scored.answers.probabilities.astype(np.float64)).astype(np.float32)
+        return scored._replace(answers=scored.answers._replace(probabilities=probabilities))
 
 
 def _is_unchanged(known_sha256: str | None, scored: Scored) -> bool:

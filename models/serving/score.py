@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from models.artifacts.places import whole
 from models.artifacts.records import ScoreSummary
 from models.clock import Clock, utc_now
 from models.data.listing import require_apart, safe_name
@@ -95,7 +96,7 @@ class _Run:
     def __init__(
         self, job: ScoreJob, store: OutputStore, committing: Committing, stop: StopRequest, held: _Held
     ) -> None:
-        self.folder, self.job, self.store = job.folder.resolve(), job, store
+        self.folder, self.job, self.store = whole(job.folder), job, store
         self.bundle, self.settings = job.bundle, job.settings
         self.committing, self.stop, (self.lock, self.until_end) = committing, stop, held
         text, settings = safe_name(str(self.folder))[0], job.settings
@@ -158,6 +159,7 @@ class _Run:
             abstained=counts.abstained,
             foreign=counts.foreign,
             deferred=self.files.deferred,
+            class_prior=self.settings.class_prior,
         )
 
     def _writer(self, rows: int) -> tuple[PartWriter, Committer]:

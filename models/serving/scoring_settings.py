@@ -80,9 +80,15 @@ class ScoringSettings(Settings):
         title="Probabilities",
         description="all: every row has the scores of all classes, in their order.",
     )
+    class_prior: tuple[str, ...] = Field(
+        default=(),
+        title="Class prior",
+        description="Shares of the classes that are expected in the folder, as good=0.9,broken=0.1; scores are "
+        "corrected to them. Empty: as among the test pictures.",
+    )
 
     @property
     def rows_digest(self) -> str:
         """Hex sha256 of what decides how rows look; an open plan is finished only under the settings it began with."""
-        decides = self.model_dump_json(include={"limits", "top_k", "probabilities"})
+        decides = self.model_dump_json(include={"limits", "top_k", "probabilities", "class_prior"})
         return hashlib.sha256(decides.encode()).hexdigest()

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from models.parallel import usable_cores
 from models.serving.bundle import Bundle
 from models.serving.careful_scorer import CarefulScorer, Guard, plain_limits
+from models.serving.class_prior import prior_shift
 from models.serving.commit import OutputStore
 from models.serving.commit_log import Part
 from models.serving.engine import Engine, Shard
@@ -63,7 +64,8 @@ class ThreadWriter:
     def __init__(self, work: Work, scorer: PictureScorer, engine: Engine) -> None:
         self.provider: Provider = scorer.provider
         self._store, self._engine = OutputStore(work.out), engine
-        self._maker = RowMaker(scorer, work.bundle.sha256, work.settings, work.run_id, work.clock)
+        prior = prior_shift(work.bundle, work.settings.class_prior)
+        self._maker = RowMaker(scorer.card, work.bundle.sha256, prior, work.settings, work.run_id, work.clock)
 
     @classmethod
     def open(cls, work: Work, until_end: ExitStack) -> ThreadWriter:

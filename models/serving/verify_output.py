@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from models.artifacts.durable import sha256_of
+from models.artifacts.places import is_stored
+from models.data.decode import read_file
 from models.data.listing import file_name
-from models.errors import SortlineError
+from models.errors import SortlineError, UnreadableImage
 from models.parallel import OnProgress, map_in_threads, no_progress
 from models.serving.commit import OutputStore
 from models.serving.commit_log import Commit
@@ -18,6 +22,7 @@ from models.serving.known_files import name_keys
 from models.serving.verify import Checked
 
 _SHOWN = 3
+_MOST_BYTES = 1 << 40
 
 
 class _Wrong(SortlineError):
@@ -108,11 +113,11 @@ def _rows(store: OutputStore) -> str:
 
 def _strangers(store: OutputStore) -> str:
     """No part lies in the output that neither a commit nor an open plan names."""
-    there = {str(path.relative_to(store.out)) for path in (store.out / "data").rglob("*.parquet")}
+    there = set(store.names("data/**/*.parquet"))
     known = {part.path for _, part in store.live()}
     commits = store.commits()
     unfinished = [plan for plan in store.plans.all() if len(committed_shards(commits, plan)) < plan.shards]
-    waiting = {str(store.part_path(plan, k).relative_to(store.out)) for plan in unfinished for k in range(plan.shards)}
+    waiting = {store.name_of(store.part_path(plan, k)) for plan in unfinished for k in range(plan.shards)}
     _refuse(sorted(there - known - waiting), "files of predictions that no commit names")
     left = sum(plan.rows for plan in unfinished)
     return f"{len(unfinished)} open plans with {left} files" if unfinished else "no open plan"
@@ -122,7 +127,8 @@ def _pictures(store: OutputStore, folder: Path, on_progress: OnProgress) -> str:
     """The pictures of the newest rows have the bytes that were scored; those that changed since are counted."""
     outcomes: Counter[str] = Counter()
     differing = []
-    for done, (path, outcome) in enumerate(map_in_threads(lambda row: _compared(folder, row), _newest(store))):
+    compared = partial(_compared_object if is_stored(folder) else _compared, folder)
+    for done, (path, outcome) in enumerate(map_in_threads(compared, _newest(store))):
         outcomes[outcome] += 1
         differing += [path] if outcome == "other bytes, same size and time" else []
         on_progress(done + 1, done + 1)
@@ -158,6 +164,15 @@ def _compared(folder: Path, row: dict[str, object]) -> tuple[str, str]:
         return str(row["path"]), "unchanged"
     same = (now.st_size, now.st_mtime_ns) == (row["size_bytes"], row["mtime_ns"])
     return str(row["path"]), "other bytes, same size and time" if same else "changed since"
+
+
+def _compared_object(folder: Path, row: dict[str, object]) -> tuple[str, str]:
+    try:
+        data = read_file(folder / file_name(row), _MOST_BYTES)
+    except UnreadableImage:
+        return str(row["path"]), "gone or unreadable since"
+    is_same = hashlib.sha256(data).hexdigest() == row["sha256"]
+    return str(row["path"]), "unchanged" if is_same else "changed since"
 
 
 def _scored(store: OutputStore) -> list[Commit]:

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from models.errors import SortlineError
@@ -49,16 +50,16 @@ def main() -> int:
 
 def _disturb(seconds_a_file: float, crash_at: str) -> None:
     """Makes every file slow, or the decoder of one file the end of the process that it runs in."""
-    real = PictureScorer.score
+    real = PictureScorer.score_read
 
-    def score(self: PictureScorer, path: str | Path, *arguments: object) -> Scored:
+    def score_read(self: PictureScorer, read: Callable[[int], bytes], name: str) -> Scored:
         time.sleep(seconds_a_file)
-        if crash_at and os.fspath(path).endswith(crash_at):
+        if crash_at and name.endswith(crash_at):
             os.kill(os.getpid(), signal.SIGSEGV)
-        return real(self, path, *arguments)  # type: ignore[arg-type]
+        return real(self, read, name)
 
     if seconds_a_file or crash_at:
-        PictureScorer.score = score  # type: ignore[method-assign, assignment]
+        PictureScorer.score_read = score_read  # type: ignore[method-assign]
 
 
 def _say(line: str) -> None:

@@ -63,7 +63,7 @@ def test_accepted_model_waits_scores_nothing_and_is_champion_once_a_person_says_
     )
     inbox = write_inbox(tmp_path / "inbox", 3, damaged=False)
     with pytest.raises(SettingsError, match="sortline models approve fresh"):
-        score_folder(inbox, "fresh", tmp_path / "out", place.root)
+        score_folder(str(inbox), "fresh", str(tmp_path / "out"), place.root)
     assert "waits for" in (place.reports_dir / "fresh.html").read_text()
     with pytest.raises(SettingsError, match="by of the decision empty"):
         approve_candidate("fresh", "approve", " ", "looks right", workspace_root=place.root)
@@ -80,7 +80,9 @@ def test_accepted_model_waits_scores_nothing_and_is_champion_once_a_person_says_
         "looks right",
         refs.gate_verdict.sha256,
     )
-    summary, _, _ = score_folder(inbox, "fresh", tmp_path / "out", place.root, scoring=ScoringSettings(threads=1))
+    summary, _, _ = score_folder(
+        str(inbox), "fresh", str(tmp_path / "out"), place.root, scoring=ScoringSettings(threads=1)
+    )
     assert read_record(summary, ScoreSummary).bundle_sha256 == digest
 
 

@@ -123,7 +123,7 @@ def test_folder_becomes_a_champion_that_scores_an_inbox(workspace: Workspace, tm
     assert healed.result() == again.result()
 
     inbox = write_inbox(tmp_path / "inbox", 20, damaged=True)
-    summary_ref, drift_ref, _ = score_folder(inbox, "shapes", tmp_path / "out", workspace.root)
+    summary_ref, drift_ref, _ = score_folder(str(inbox), "shapes", str(tmp_path / "out"), workspace.root)
     summary = read_record(summary_ref, ScoreSummary)
     assert summary.files == summary.rows_scored == 26
     assert summary.rows_by_status == {"ok": 20, "too_large": 1, "unreadable": 3, "unsupported": 2}

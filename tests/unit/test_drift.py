@@ -8,16 +8,24 @@ import pytest
 
 from models.artifacts.tables import EVALUATION, PREDICTIONS, table_of
 from models.data.folder_profile import ks_distance
+from models.drift.measure import measure_drift
+from models.drift.settings import DriftSettings
 from models.serving.bundle import Bundle
-from models.serving.drift import DriftSettings, measure_drift
 
-FAST = DriftSettings(bootstrap_rounds=200)
+FAST = DriftSettings(min_rows=200)
 
 
 def _baseline(champion: Bundle, rows: int, rng: np.random.Generator) -> Bundle:
     found = [
-        {"brightness": rng.beta(5, 5), "contrast": rng.beta(2, 8), "probabilities": rng.dirichlet(np.ones(3))}
-        for _ in range(rows)
+        {
+            "label": champion.card.classes[k % 3],
+            "brightness": rng.beta(5, 5),
+            "contrast": rng.beta(2, 8),
+            "width_px": 64,
+            "height_px": 48,
+            "probabilities": rng.dirichlet(np.ones(3)),
+        }
+        for k in range(rows)
     ]
     return champion._replace(baseline=table_of(found, EVALUATION))
 
@@ -34,8 +42,12 @@ def _prediction(bundle: Bundle, row: dict[str, Any], darker: float = 0.0, label:
         "status": "ok",
         "label": label or bundle.card.classes[best],
         "score": row["probabilities"][best],
+        "top_labels": list(bundle.card.classes),
+        "top_scores": row["probabilities"],
         "brightness": row["brightness"] - darker,
         "contrast": row["contrast"],
+        "width_px": row["width_px"],
+        "height_px": row["height_px"],
     }
 
 

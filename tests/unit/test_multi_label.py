@@ -22,9 +22,12 @@ from models.artifacts.tables import EVALUATION, MANIFEST, PREDICTIONS, SPLIT, de
 from models.artifacts.workspace import Workspace
 from models.data.decode import read_picture
 from models.data.limits import NO_LIMITS
+from models.data.look import Look
 from models.data.preprocess import Preprocess
 from models.data.resample import ResamplingSettings, plan_resampling
 from models.data.split import SplitSettings
+from models.drift.measure import measure_drift
+from models.drift.settings import DriftSettings
 from models.errors import ContractBroken, ExportMismatch
 from models.learning.evaluate import evaluate_split
 from models.learning.evaluation_rows import label_arrays
@@ -32,7 +35,6 @@ from models.learning.head import Layer
 from models.reports.run_report import RunRecords, render_report
 from models.serving.bundle import Bundle, read_bundle, write_bundle
 from models.serving.commit import OutputStore
-from models.serving.drift import DriftSettings, measure_drift
 from models.serving.export import attach_head, served_layers
 from models.serving.parity import check_parity
 from models.serving.picture_scorer import Answers, PictureScorer, Scored, prediction_row
@@ -231,7 +233,7 @@ def test_lists_that_the_model_does_not_know_are_refused() -> None:
     ],
 )
 def test_prediction_row(probabilities: list[float], labels: list[str], best: str, margin: float) -> None:
-    scored = Scored("ok", None, "0", 1, 0.5, 0.1, Answers(np.array(probabilities, dtype=np.float32)))
+    scored = Scored("ok", None, "0", 1, Look(0.5, 0.1, 0.1, 8, 8), Answers(np.array(probabilities, dtype=np.float32)))
     entry = {"path": "p.png", "path_bytes": None, "size_bytes": 1}
     row = prediction_row(entry, scored, _card(), top_k=2)
     assert (row["labels"], row["label"]) == (labels, best)
@@ -252,7 +254,7 @@ def test_folder_is_scored_with_lists_and_a_shift_of_one_label_is_drift(served: _
     assert given["0-0.2-0.2-0.2.png"] == []
     same = {m.name: m for m in measure_drift(predictions, served.bundle, DRIFT).measures}
     assert (same["predicted_class_mix"].status, same["predicted_class_mix"].distance) == ("ok", 0.0)
-    assert "red 0.52 (baseline 0.52)" in same["predicted_class_mix"].explanation
+    assert "blue, green 0.12 (baseline 0.12)" in same["predicted_class_mix"].explanation
     rows = [{**row, "labels": ["red", *row["labels"]]} for row in predictions.to_pylist()]
     shifted = {m.name: m for m in measure_drift(table_of(rows, PREDICTIONS), served.bundle, DRIFT).measures}
     assert [m.name for m in shifted.values() if m.status == "drift"] == ["predicted_class_mix"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,15 +54,15 @@ def test_file_whose_time_alone_changed_gets_no_second_row(champion: Bundle, inbo
 def test_file_that_fails_for_the_machines_reasons_is_tried_a_few_times(
     champion: Bundle, inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = PictureScorer.score
+    real = PictureScorer.score_read
 
-    def failing(self: PictureScorer, path: str | Path, *arguments: object) -> Scored:
-        if os.fspath(path).endswith("0004.png"):
+    def failing(self: PictureScorer, read: Callable[[int], bytes], name: str) -> Scored:
+        if name.endswith("0004.png"):
             return Scored.failed("unreadable", "io_error")
-        return real(self, path, *arguments)  # type: ignore[arg-type]
+        return real(self, read, name)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PictureScorer, "score", failing)
+        patch.setattr(PictureScorer, "score_read", failing)
         scored = [_score(inbox, champion, tmp_path / "out") for _ in range(ATTEMPTS + 2)]
     assert scored == [8, *[1] * (ATTEMPTS - 1), 0, 0]
     os.utime(inbox / "picture-0004.png", (5, 5))

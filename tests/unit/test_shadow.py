@@ -17,9 +17,9 @@ from models.errors import SettingsError
 from models.reports.shadow import shadow_rows, write_shadow_page
 from models.serving.bundle import Bundle, BundleParts, read_bundle, write_bundle
 from models.serving.commit import OutputStore
-from models.serving.drift import scored_batch
 from models.serving.golden import golden_files, golden_table
 from models.serving.picture_scorer import CARD_KEY, PictureScorer
+from models.serving.reader import scored_batch
 from models.serving.registry import Registry
 from models.serving.score import ScoreJob, ScoringSettings, score_folder
 from models.serving.shadow import ShadowSettings, shadow_beside, shadow_digest

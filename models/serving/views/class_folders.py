@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.artifacts.durable import make_folder, storage_errors
+from models.artifacts.places import require_disk
 from models.data.listing import file_name, require_apart
 from models.errors import SettingsError
 from models.serving.commit import OutputStore
@@ -39,6 +40,8 @@ def sort_into_folders(store: OutputStore, folder: Path, target: Path, way: Way) 
         SettingsError: `target` lies inside the pictures, or holds what this did not put there.
         StorageError: a link or copy cannot be made.
     """
+    for path in (folder, target):
+        require_disk(path, "where links can be made")
     require_apart(folder, target)
     _require_own(target)
     make_folder(target)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.artifacts.durable import storage_errors, sync_folder
+from models.artifacts.places import require_disk
 from models.artifacts.tables import PREDICTIONS
 from models.errors import SettingsError, StorageError
 from models.serving.commit import OutputStore
@@ -47,6 +48,7 @@ def publish_delta(store: OutputStore) -> Published:
         raise SettingsError(
             "package deltalake is not installed", "the extra delta", "Run pip install 'sortline[delta]'."
         )
+    require_disk(store.out, "to publish a Delta table beside its files")
     from deltalake import DeltaTable  # noqa: PLC0415 - only where it is asked for
 
     with store.hold(), _delta_errors(store.out):

@@ -1,0 +1,1 @@
+"""Scoring from and to an object store."""
