@@ -7,6 +7,7 @@ weighted by the new mix. Where they are not, nothing is claimed.
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ _ROUNDS, _MOST_ROWS = 100, 20_000
 _STEPS, _STEP_ENOUGH = 500, 1e-5
 # So many rows of the old mix are believed beside those of the batch: a class that is not seen keeps a share.
 _BELIEVED_ROWS = 1.0
-_ALPHA = 0.01
+_ALPHA, _LEAST_SD = 0.01, 1e-6
 
 
 class _Batch(NamedTuple):
@@ -191,7 +192,9 @@ def _mix(classes: tuple[str, ...], told: _Estimate, settings: DriftSettings) -> 
     )
     if told.unexplained:
         return ClassMix(status="unknown", shares=shares, explanation=told.unexplained)
-    is_sure = any(not share.low <= share.baseline <= share.high for share in shares)
+    # One of several classes is easily off by chance.
+    surprise = np.abs(told.mix - told.prior) / np.maximum(told.draws.mix.std(0), _LEAST_SD)
+    is_sure = surprise.max() > NormalDist().inv_cdf(1 - settings.false_alarm_share / (2 * len(classes)))
     moved = float(np.abs(told.mix - told.prior).sum() / 2)
     is_shifted = is_sure and moved > settings.effect
     says = f"{moved:.2f} of the pictures are of other classes than before" if is_shifted else "as before"
