@@ -27,8 +27,10 @@ from tests.faults.scoring_cases import Case, Rows, ended
 from tests.pictures import write_inbox, write_labelled
 
 KILLS, FILES, TRIALS_AN_OUTPUT = 300, 90, 3
-# Slow enough that kills meet files, and commits far enough apart that they meet parts between them.
-SLOWLY = ("--seconds-a-file", 0.006, "--commit-seconds", 0.15)
+# Slow enough that kills meet files.
+SLOWLY = ("--seconds-a-file", 0.006)
+# By turns: a commit after every part or so, so that kills meet commits, and one at the end, so that they meet parts.
+COMMIT_SECONDS = (0.05, 60)
 # A suite whose kills all come too early would pass by itself: so many have to hit every state.
 LEAST = {"nothing": 3, "plan only": 5, "some parts": 30, "committed in this trial": 30, "temporary file left": 3}
 
@@ -53,7 +55,8 @@ def kill_often(case: Case, kills: int, seed: int = 0) -> dict[str, Any]:
         if trials % 2:
             late += 1
             _add_late(case, reference, f"late-{late}.png")
-        was_killed, reached = _trial(case, float(rng.uniform(0, 1.1 * length_s)))
+        commit_seconds = COMMIT_SECONDS[trials // 2 % 2]
+        was_killed, reached = _trial(case, float(rng.uniform(0, 1.1 * length_s)), commit_seconds)
         trials += 1
         ended_before += not was_killed
         states.update(reached if was_killed else [])
@@ -87,12 +90,12 @@ def _add_late(case: Case, reference: Rows, name: str) -> None:
     reference[name] = reference["picture-0001.png"]
 
 
-def _trial(case: Case, seconds: float) -> tuple[bool, list[str]]:
+def _trial(case: Case, seconds: float, commit_seconds: float) -> tuple[bool, list[str]]:
     """Whether the run was killed, and what it had reached then."""
     before = len(OutputStore(case.out).commits())
     known = {plan.plan_id for plan in OutputStore(case.out).plans.all()}
     parts_before = len(list(case.out.rglob("part-*.parquet")))
-    process = case.start(*SLOWLY)
+    process = case.start(*SLOWLY, "--commit-seconds", commit_seconds)
     time.sleep(seconds)
     process.kill()
     code, _ = ended(process)
