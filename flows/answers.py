@@ -166,6 +166,7 @@ def score_by_flow(
             scoring=groups["scoring"],
             drift=groups["drift"],
             shadow=groups["shadow"],
+            spread=groups["spread"],
         )
     report = read_record(beside, ShadowReport) if beside else None
     return summary_answer(read_record(summary, ScoreSummary), read_record(drift, DriftReport), report)
@@ -281,7 +282,7 @@ def show_summary(answer: Answer) -> None:
     told = {"abstained": "too unsure to be used", "foreign": "unlike the training pictures"}
     rows += [[title, str(answer[key])] for key, title in told.items() if answer[key] is not None]
     if answer["deferred"]:
-        rows.append(["still being written, left for the next run", str(answer["deferred"])])
+        rows.append(["left for the next run", str(answer["deferred"])])
     rows.append(["new rows in this run", str(answer["rows_scored"])])
     rows.append(["files a second, when they were scored", f"{answer['images_per_s']:.0f}"])
     drift = DriftReport.model_validate({k: v for k, v in answer["drift"].items() if k != "status"})

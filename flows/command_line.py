@@ -175,7 +175,7 @@ def score(
     groups = answers.groups_of(SCORE_GROUPS, folder, [workspace, out], assignments or [])
     place = open_workspace(workspace)
     with progress_bars() as sink:
-        if as_flow or has_server():
+        if as_flow or has_server() or groups["spread"].runner != "none":
             prepare_prefect(place)
             answer = answers.score_by_flow(folder.absolute(), name, out.absolute(), place, groups, sink)
         else:

@@ -7,6 +7,8 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.score_spread import score_spread
+from flows.task_runners import task_runner_of
 from models.artifacts.ref import ArtifactRef
 from models.artifacts.workspace import Workspace
 from models.drift.settings import DriftSettings
@@ -16,6 +18,7 @@ from models.serving.shadow import ShadowSettings, shadow_digest
 from tasks.measure_drift import measure_drift
 from tasks.score_folder import score_folder as score_folder_task
 from tasks.score_in_shadow import score_in_shadow
+from tasks.spread_settings import SpreadSettings
 from tasks.tell_drift import tell_drift
 
 
@@ -28,6 +31,7 @@ def score_folder(
     scoring: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen, and the form shows it
     drift: DriftSettings = DriftSettings(),  # noqa: B008
     shadow: ShadowSettings = ShadowSettings(),  # noqa: B008
+    spread: SpreadSettings = SpreadSettings(),  # noqa: B008
 ) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef | None]:
     """Addresses of the summary, the drift report and the shadow report of a folder scored with a champion.
 
@@ -39,11 +43,16 @@ def score_folder(
         scoring: How the folder is scored.
         drift: When the batch counts as drifted.
         shadow: Which candidate answers the same pictures, without its answers being used.
+        spread: Whether the work is spread over several processes or machines.
     """
     workspace = Workspace.open(workspace_root)
     # Before anything is scored: a bundle that does not exist is a mistake of whoever asked.
     sha256 = shadow_digest(Registry(workspace), name, shadow)
-    summary = score_folder_task(folder, name, out, scoring, str(flow_run.id), workspace)
+    if spread.runner == "none":
+        summary = score_folder_task(folder, name, out, scoring, str(flow_run.id), workspace)
+    else:
+        spread_flow = score_spread.with_options(task_runner=task_runner_of(spread))
+        summary = spread_flow(folder, name, out, workspace_root, scoring, spread)
     drifted = measure_drift(summary, drift, workspace)
     tell_drift(drifted)
     beside = score_in_shadow(folder, sha256, summary, shadow, scoring, workspace) if sha256 else None

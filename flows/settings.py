@@ -16,6 +16,7 @@ from models.serving.score import ScoringSettings
 from models.serving.shadow import ShadowSettings
 from models.serving.signature import SignatureSettings
 from models.settings import Settings
+from tasks.spread_settings import SpreadSettings
 from validation.gate_settings import GateSettings
 from validation.suites import ValidationSettings
 from validation.verdicts import ApprovalSettings
@@ -33,7 +34,12 @@ TRAIN_GROUPS: dict[str, type[Settings]] = {
     "gate": GateSettings,
     "approval": ApprovalSettings,
 }
-SCORE_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings, "drift": DriftSettings, "shadow": ShadowSettings}
+SCORE_GROUPS: dict[str, type[Settings]] = {
+    "scoring": ScoringSettings,
+    "drift": DriftSettings,
+    "shadow": ShadowSettings,
+    "spread": SpreadSettings,
+}
 DRIFT_GROUPS: dict[str, type[Settings]] = {"drift": DriftSettings}
 BENCH_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings}
 EXPLAIN_GROUPS: dict[str, type[Settings]] = {"explain": ExplainSettings, "signature": SignatureSettings}

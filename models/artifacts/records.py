@@ -332,7 +332,7 @@ class ScoreSummary(_Record):
         provider: what ran the model in that same run.
         abstained: of the folder's files, those whose answer is not to be used; null where the model has no limit.
         foreign: of the folder's files, those unlike the training pictures; null where the model cannot tell.
-        deferred: files that were still being written, and are left for the next run.
+        deferred: files that are left for the next run: still being written, or of tasks that failed.
         class_prior: the mix of classes that scores are for, as in `scoring.class_prior`; empty: as the model learned.
     """
 

@@ -27,6 +27,7 @@ from models.serving.commit_log import Part
 from models.serving.engine import Shard
 from models.serving.fleet_worker import READY
 from models.serving.session import Provider
+from models.serving.shard_job import ShardJob
 from models.serving.shard_writer import Work
 
 CORES_A_PROCESS = 16
@@ -125,17 +126,9 @@ class Fleet:
         return list(dead.told)
 
     def _start(self, slot: int) -> _Worker:
-        work, cores = self._work, self._hands[slot]
-        task = {
-            "folder": str(work.folder),
-            "bundle": str(work.bundle.folder),
-            "bundle_sha256": work.bundle.sha256,
-            "out": str(work.out),
-            "settings": work.settings.model_copy(update={"threads": len(cores)}).model_dump(mode="json"),
-            "run_id": work.run_id,
-            "slot": slot,
-            "cores": cores,
-        }
+        cores = self._hands[slot]
+        job = ShardJob.of(self._work, len(cores), slot)
+        task = {"job": job.model_dump(mode="json"), "cores": cores}
         return _Worker(json.dumps(task), self._lock)
 
 

@@ -18,7 +18,7 @@ from models.serving.commit_log import Commit, Part
 
 # A file that fails for the machine's reasons is tried so often as long as it stays the same.
 ATTEMPTS = 3
-_KEY_BYTES = 16
+KEY_BYTES = 16
 _KEY_COLUMNS = ("size_bytes", "mtime_ns", "ctime_ns", "inode", "status")
 
 
@@ -28,7 +28,7 @@ class KeySet:
     def __init__(self, keys: Iterable[bytes] = ()) -> None:
         joined = b"".join(keys)
         # numpy strips zeros at the end of such strings, of both sides of a comparison alike.
-        self._sorted = np.sort(np.frombuffer(joined, dtype=f"S{_KEY_BYTES}"))
+        self._sorted = np.sort(np.frombuffer(joined, dtype=f"S{KEY_BYTES}"))
 
     def __len__(self) -> int:
         return len(self._sorted)
@@ -39,7 +39,7 @@ class KeySet:
 
     def positions(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
         """(N,) place of each of N keys in the set, 0..len-1; -1 where it is not in it."""
-        asked = np.frombuffer(b"".join(keys), dtype=f"S{_KEY_BYTES}")
+        asked = np.frombuffer(b"".join(keys), dtype=f"S{KEY_BYTES}")
         if not len(self._sorted):
             return np.full(len(asked), -1, dtype=np.int64)
         found = np.minimum(np.searchsorted(self._sorted, asked), len(self._sorted) - 1)
@@ -140,4 +140,4 @@ def _raw_names(rows: pa.Table) -> list[bytes]:
 
 
 def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=_KEY_BYTES).digest()
+    return hashlib.blake2b(data, digest_size=KEY_BYTES).digest()

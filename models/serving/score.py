@@ -22,11 +22,12 @@ from models.serving.engine import Shard
 from models.serving.fleet import Fleet, process_count
 from models.serving.folder_counts import FolderCounts, count_folder
 from models.serving.folder_files import FolderFiles, wait_until
+from models.serving.known_files import KEY_BYTES
 from models.serving.plan_desk import PlanDesk
 from models.serving.plans import Plan
 from models.serving.scoring_settings import ScoringSettings
 from models.serving.session import SessionSettings
-from models.serving.shard_writer import PartWriter, ThreadWriter, Work
+from models.serving.shard_writer import OpenWriter, PartWriter, ThreadWriter, Work
 
 __all__ = ["ScoreJob", "ScoringSettings", "score_folder"]
 # Measuring takes seconds; fewer files would not earn them back.
@@ -45,12 +46,23 @@ class ScoreJob(NamedTuple):
 
 
 def score_folder(
-    job: ScoreJob, run_id: str, clock: Clock = utc_now, on_progress: OnProgress = no_progress
+    job: ScoreJob,
+    run_id: str,
+    clock: Clock = utc_now,
+    on_progress: OnProgress = no_progress,
+    open_writer: OpenWriter | None = None,
 ) -> ScoreSummary:
     """What the output holds after every file of the job's folder has its row.
 
     Files that already have a row from this bundle are left alone. Interrupted, the next call goes on where this
     one stopped.
+
+    Args:
+        job: what is scored.
+        run_id: that rows and commits bear.
+        clock: tells the time.
+        on_progress: told how many files are done, of those planned so far.
+        open_writer: gives what turns shards into parts; None: threads or processes of this machine.
 
     Raises:
         SettingsError: the output lies inside the folder, or holds the rows of another folder.
@@ -63,7 +75,7 @@ def score_folder(
     store = OutputStore(job.out)
     with store.hold() as lock, stop_on_signal() as stop, ExitStack() as until_end:
         committing = Committing(store.log.head(), job.bundle.card.name, run_id, "cpu", clock)
-        run = _Run(job, store, committing, stop, _Held(lock, until_end))
+        run = _Run(job, store, committing, stop, _Held(lock, until_end, open_writer))
         run.desk.require_same_folder()
         run.desk.drop_others()
         # An open plan is finished first: what an interrupted run has scored is not scored again.
@@ -79,10 +91,11 @@ def score_folder(
 
 
 class _Held(NamedTuple):
-    """What a run holds until its end: the lock's descriptor, and what has to be closed."""
+    """What a run holds until its end: the lock's descriptor, what has to be closed, and what opens a writer."""
 
     lock: int
     until_end: ExitStack
+    open_writer: OpenWriter | None
 
 
 class _Run:
@@ -98,7 +111,7 @@ class _Run:
     ) -> None:
         self.folder, self.job, self.store = whole(job.folder), job, store
         self.bundle, self.settings = job.bundle, job.settings
-        self.committing, self.stop, (self.lock, self.until_end) = committing, stop, held
+        self.committing, self.stop, self.held = committing, stop, held
         text, settings = safe_name(str(self.folder))[0], job.settings
         self.desk = PlanDesk(store, text, job.bundle.sha256, settings.rows_digest, settings.shard_rows)
         self.files = FolderFiles(self.folder, (store, job.bundle.sha256), settings.shard_rows)
@@ -158,7 +171,7 @@ class _Run:
             provider=last[-1].provider if last else self.settings.session.provider,
             abstained=counts.abstained,
             foreign=counts.foreign,
-            deferred=self.files.deferred,
+            deferred=max(self.files.deferred, len(self.files.names) // KEY_BYTES - counts.files),
             class_prior=self.settings.class_prior,
         )
 
@@ -167,15 +180,16 @@ class _Run:
         if self.writer is None:
             settings, (run_id, clock) = _tuned(self.job, rows), (self.committing.run_id, self.committing.clock)
             work = Work(self.folder, self.bundle, self.store.out, settings, run_id, clock)
-            processes = process_count(settings.processes, settings.threads)
-            writer: PartWriter
-            if processes > 1:
-                writer = self.until_end.enter_context(Fleet(work, processes, self.lock))
-            else:
-                writer = ThreadWriter.open(work, self.until_end)
+            writer = (self.held.open_writer or self._local_writer)(work, self.held.until_end)
             committing = self.committing._replace(provider=writer.provider)
             self.writer = writer, Committer(self.store, committing, settings.commit_seconds)
         return self.writer
+
+    def _local_writer(self, work: Work, until_end: ExitStack) -> PartWriter:
+        processes = process_count(work.settings.processes, work.settings.threads)
+        if processes > 1:
+            return until_end.enter_context(Fleet(work, processes, self.held.lock))
+        return ThreadWriter.open(work, until_end)
 
     def _shards(self, first: Plan, others: Iterator[Plan], committer: Committer) -> Iterator[Shard]:
         plan: Plan | None = first

@@ -58,6 +58,10 @@ class PartWriter(Protocol):
         """
 
 
+# Gives a writer for some work; what it holds is closed by the stack.
+OpenWriter = Callable[[Work, ExitStack], PartWriter]
+
+
 class ThreadWriter:
     """Threads of this process."""
 
