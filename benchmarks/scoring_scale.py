@@ -93,12 +93,10 @@ def _peak_mb(bundle: Path, root: Path, files: int) -> float:
     case = Case(inbox, bundle, root / "out")
     process = case.start("--shard-rows", 2000)
     assert process.stdout is not None
-    for _ in process.stdout:
-        pass
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"the run over {files} files ended with {status}")
-    return usage.ru_maxrss / 1024
+    peaks = [int(line.split()[1]) for line in process.stdout if line.startswith("peak ")]
+    if process.wait() or not peaks:
+        raise RuntimeError(f"the run over {files} files ended with {process.returncode}")
+    return peaks[0] / 1024
 
 
 if __name__ == "__main__":
