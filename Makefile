@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed-from-lock
 
-.PHONY: setup demo test packaging faults gpu browser lint fmt types lock corpus bench-data bench-learning bench-bundle bench-judging bench-scoring bench clean
+.PHONY: setup demo test packaging faults gpu browser lint fmt types lock corpus bench-data bench-learning bench-bundle bench-judging bench-scoring bench-beyond bench clean
 
 setup: $(STAMP)
 
@@ -99,6 +99,14 @@ bench-scoring: demo .venv-ultralytics/installed
 	$(BIN)/python -m benchmarks.scoring --ultralytics .venv-ultralytics/bin/python --demo workspace
 	$(BIN)/python -m benchmarks.scoring_scale workspace
 	$(BIN)/python -m benchmarks.scoring_kills
+	$(BIN)/python -m benchmarks.jpeg_scale
+	$(BIN)/python -m benchmarks.tables
+
+# Drift on real pictures, Dask against threads, and what many pictures would take; 25 minutes on two cores.
+bench-beyond: demo
+	$(BIN)/python -m benchmarks.drift workspace
+	$(BIN)/python -m benchmarks.spread workspace
+	$(BIN)/python -m benchmarks.capacity
 	$(BIN)/python -m benchmarks.tables
 
 # What smaller models gain and cost, and the start of a new process on the demo's bundle.
@@ -108,7 +116,7 @@ bench-bundle: demo
 	$(BIN)/python -m benchmarks.cold_start workspace
 	$(BIN)/python -m benchmarks.tables
 
-bench: setup bench-data bench-learning bench-bundle bench-scoring
+bench: setup bench-data bench-learning bench-bundle bench-scoring bench-beyond
 	$(BIN)/python -m benchmarks.demo_times
 	$(BIN)/python -m benchmarks.session
 	$(BIN)/python -m benchmarks.heads

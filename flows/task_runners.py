@@ -44,6 +44,8 @@ def _dask(settings: SpreadSettings) -> TaskRunner[Any]:
 def _ray(settings: SpreadSettings) -> TaskRunner[Any]:
     from prefect_ray.task_runners import RayTaskRunner
 
-    if settings.address:
-        return RayTaskRunner(address=settings.address)
-    return RayTaskRunner(init_kwargs={"num_cpus": settings.workers, "include_dashboard": False})
+    own = {"num_cpus": settings.workers, "include_dashboard": False}
+    runner: TaskRunner[Any] = RayTaskRunner(
+        address=settings.address or None, init_kwargs={} if settings.address else own
+    )
+    return runner

@@ -97,7 +97,7 @@ class Store:
 @contextmanager
 def running_store() -> Iterator[Store]:
     """A store that ends with the block; its clients have to be made inside it."""
-    from moto.server import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
     faulty = FaultyStore(DomainDispatcherApplication(create_backend_app))
