@@ -14,7 +14,7 @@ def _found(record: dict[str, Any]) -> str:
     figures = record["figures"]
     sizes = list(figures["false_alarms"])
     lines = [
-        f"Drift of solar cells, share of batches that alarm by their pictures; {figures['test_pictures']} test pictures, "
+        f"Drift of solar cells, share of batches that alarm; {figures['test_pictures']} test pictures, "
         f"{record['n']} clean batches a size (stated false alarms {figures['false_alarm_share_stated']}), 100 others; "
         f"{record['date']}:",
         "",
@@ -61,9 +61,9 @@ def _number(value: float | None, digits: int = 3) -> str:
 def _spread(record: dict[str, Any]) -> str:
     figures = record["figures"]
     return (
-        f"{figures['files']:,} pictures by {figures['tasks']} tasks of {figures['seconds_a_task']:.0f} s on a local Dask "
-        f"cluster of 2 processes, against threads on the same cores: {figures['dask_over_threads']:.3f} times the wall "
-        f"time (target 1.1), the same table: {'yes' if figures['same_table'] else 'NO'}."
+        f"{figures['files']:,} pictures by {figures['tasks']} tasks of {figures['seconds_a_task']:.0f} s on 2 local "
+        f"processes of Dask, against threads on the same cores: {figures['dask_over_threads']:.3f} times the wall time "
+        f"(target 1.1), the same table: {'yes' if figures['same_table'] else 'NO'}."
     )
 
 
