@@ -39,7 +39,7 @@ def show_drift(
     show_report(report)
     say(f"Page: {file_drift(place, report)}")
     if as_json:
-        print_json(report.model_dump(mode="json"))
+        print_json({"status": report.status, **report.model_dump(mode="json")})
     raise typer.Exit(1 if report.status == "drift" else 0)
 
 

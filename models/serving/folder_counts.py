@@ -43,9 +43,12 @@ class FolderCounts(NamedTuple):
         return sum(count for status, count in self.rows_by_status.items() if status not in _NOT_BAD)
 
 
-def count_folder(store: OutputStore, bundle_sha256: str, names: bytes) -> FolderCounts:
-    """Counts of the files whose name keys are joined in `names`, in one pass over the output, newest rows first."""
-    present = KeySet([names])
+def count_folder(store: OutputStore, bundle_sha256: str, names: bytearray) -> FolderCounts:
+    """Counts of the files whose name keys are joined in `names`, in one pass over the output, newest rows first.
+
+    The names are sorted where they lie.
+    """
+    present = KeySet(names)
     is_seen = np.zeros(len(present), dtype=np.bool_)
     statuses, labels = Counter[str](), Counter[str]()
     told: dict[str, list[int]] = {"abstained": [0, 0], "ood_score": [0, 0]}

@@ -16,7 +16,7 @@ from models.serving.known_files import KnownFiles, name_keys
 
 # Files of one plan: in a large folder the first plan is small, so that its rows come soon; later ones are large.
 _FIRST_PLAN_ROWS, _LEAST_PLAN_ROWS = 64, 2000
-_LARGEST_PLAN_SHARDS = 64
+_LARGEST_PLAN_SHARDS = 4
 
 
 class FolderFiles:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,16 @@ _KEY_COLUMNS = ("size_bytes", "mtime_ns", "ctime_ns", "inode", "status")
 
 
 class KeySet:
-    """A set of 16-byte digests: 16 bytes of memory each."""
+    """A set of 16-byte digests: 16 bytes of memory each.
 
-    def __init__(self, keys: Iterable[bytes] = ()) -> None:
-        joined = b"".join(keys)
+    Args:
+        keys: one behind the other; they become the set's own, and are sorted where they lie.
+    """
+
+    def __init__(self, keys: bytearray) -> None:
         # numpy strips zeros at the end of such strings, of both sides of a comparison alike.
-        self._sorted = np.sort(np.frombuffer(joined, dtype=f"S{KEY_BYTES}"))
+        self._sorted = np.frombuffer(keys, dtype=f"S{KEY_BYTES}")
+        self._sorted.sort()
 
     def __len__(self) -> int:
         return len(self._sorted)
@@ -63,7 +67,7 @@ class KnownFiles:
                 if kept is None or kept[k]:
                     keys += key
             names += b"".join(its_names)
-        self._keys, self._names = KeySet([bytes(keys)]), KeySet([bytes(names)])
+        self._keys, self._names = KeySet(keys), KeySet(names)
 
     def is_known(self, listing: pa.Table) -> NDArray[np.bool_]:
         """(N,) whether each of N entries of a listing has its row, and has not changed since."""

@@ -84,7 +84,7 @@ def score_folder(
         if run.files.deferred:
             wait_until(run.files.settled_at, clock, run.check)
             run.score(run.new_plans(), on_progress)
-        counts = count_folder(store, job.bundle.sha256, bytes(run.files.names))
+        counts = count_folder(store, job.bundle.sha256, run.files.names)
     summary = run.summary(counts)
     _require_within_budget(counts, job.settings)
     return summary
