@@ -7,6 +7,7 @@ from prefect.events import emit_event
 
 from models.artifacts.records import DriftReport
 from models.artifacts.ref import ArtifactRef, read_record
+from tasks.artifacts import escape_markdown
 
 DRIFT_FOUND = "sortline.drift.found"
 
@@ -36,7 +37,7 @@ def drift_rows(report: DriftReport) -> list[dict[str, str]]:
             "status": m.status.replace("_", " "),
             "distance": "-" if m.distance is None else f"{m.distance:.3f}",
             "limit": "-" if m.limit is None else f"{m.limit:.3f}",
-            "detail": m.explanation,
+            "detail": escape_markdown(m.explanation),
         }
         for m in report.measures
     ]

@@ -60,7 +60,7 @@ def test_batches_are_measured_and_remembered(workspace: Path, tmp_path: Path) ->
     page = (workspace / "reports" / f"{MODEL}-drift.html").read_text()
     assert "predicted class mix" in page
     assert "<svg" in page
-    assert "src=\"http" not in page
+    assert 'src="http' not in page
 
 
 def test_scores_are_corrected_to_a_stated_mix(workspace: Path, tmp_path: Path) -> None:
