@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from benchmarks.result_file import write_result
+from benchmarks.result_file import read_figures, write_result
 from models.drift.batches import Properties, probabilities_of, properties_of, properties_of_baseline
 from models.drift.measure import Against, drift_measures
 from models.drift.settings import DriftSettings
@@ -31,8 +31,9 @@ from models.serving.commit import OutputStore
 from models.serving.score import ScoreJob, ScoringSettings, score_folder
 
 SIZES = (50, 200, 1000, 5000)
-CLEAN_TRIALS, POWER_TRIALS, TOLD_TRIALS = 500, 100, 60
-TOLD_SIZES = (200, 1000)
+CLEAN_TRIALS, POWER_TRIALS, TOLD_TRIALS = 500, 100, 40
+# Pictures of a batch, and of the test split: how much is known depends on both.
+TOLD_SIZES = ((1000, 480), (1000, 2000), (5000, 2000))
 SETTINGS = DriftSettings()
 # Half as many good cells, and the other classes in proportion.
 SHIFTED_GOOD_SHARE = 0.3
@@ -63,12 +64,14 @@ SPOILED: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
-def measure(demo: Path, root: Path) -> dict[str, Any]:
-    """All figures; `demo` is the workspace of a demo that ran."""
+def measure(demo: Path, root: Path, *, only_told: bool = False) -> dict[str, Any]:
+    """All figures, or those without labels anew beside the others; `demo` is the workspace of a demo that ran."""
     (bundle_folder, *_) = sorted(demo.glob("models/*lite0*/bundles/*"))
     bundle = read_bundle(bundle_folder)
     scored = {name: score_condition(bundle, demo / "demo" / "cells", root / name, name) for name in SPOILED}
     told = {name: Scored(rows, class_positions(bundle.baseline, bundle.card.classes)) for name, rows in scored.items()}
+    if only_told:
+        return {**read_figures("drift"), **tell(bundle, told)}
     right = {
         name: round(float((np.asarray(_answered(s.rows, bundle)) == s.true_index).mean()), 4)
         for name, s in told.items()
@@ -79,7 +82,14 @@ def measure(demo: Path, root: Path) -> dict[str, Any]:
         "false_alarm_share_stated": SETTINGS.false_alarm_share,
         "false_alarms": {str(n): _alarm_share(bundle, told["clean"], n, CLEAN_TRIALS, _evenly) for n in SIZES},
         "found": _power(bundle, told),
-        "without_labels": {str(n): _without_labels(bundle, told, n) for n in TOLD_SIZES},
+        **tell(bundle, told),
+    }
+
+
+def tell(bundle: Bundle, told: dict[str, Scored]) -> dict[str, Any]:
+    """What is told without labels."""
+    return {
+        "without_labels": {f"{n}, {known} test": _without_labels(bundle, told, n, known) for n, known in TOLD_SIZES}
     }
 
 
@@ -128,10 +138,10 @@ def _power(bundle: Bundle, told: dict[str, Scored]) -> dict[str, dict[str, float
     }
 
 
-def _without_labels(bundle: Bundle, told: dict[str, Scored], rows: int) -> dict[str, Any]:
+def _without_labels(bundle: Bundle, told: dict[str, Scored], rows: int, known_rows: int) -> dict[str, Any]:
     cases = [(name, scored, _evenly) for name, scored in told.items()]
     cases += [("classes shifted", told["clean"], _shifted), ("classes drawn", told["clean"], _drawn_mix)]
-    return {name: _told(bundle, scored, rows, draw) for name, scored, draw in cases}
+    return {name: _told(bundle, scored, (rows, known_rows), draw) for name, scored, draw in cases}
 
 
 def _drawn_mix(rows: int, rng: np.random.Generator, true_index: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -141,11 +151,12 @@ def _drawn_mix(rows: int, rng: np.random.Generator, true_index: NDArray[np.int64
     return rng.choice(len(true_index), rows, p=(mix / counts)[true_index])
 
 
-def _told(bundle: Bundle, scored: Scored, rows: int, draw: Callable[..., Any]) -> dict[str, Any]:
+def _told(bundle: Bundle, scored: Scored, sizes: tuple[int, int], draw: Callable[..., Any]) -> dict[str, Any]:
+    rows, known_rows = sizes
     errors, mix_errors, gains, known = [], [], [], 0
     for trial in range(TOLD_TRIALS):
         rng = np.random.default_rng((rows, trial))
-        mine = _redrawn(bundle, rng)
+        mine = _redrawn(bundle, rng, known_rows)
         places = draw(rows, rng, scored.true_index)
         batch, true_index = scored.rows.take(pa.array(places)), scored.true_index[places]
         accuracy, mix = judge_without_labels(batch, mine, SETTINGS.model_copy(update={"seed": trial}), NO_PRIOR)
@@ -175,9 +186,9 @@ def _corrected_accuracy(bundle: Bundle, batch: pa.Table, true_index: NDArray[np.
     return float((shift.apply(probabilities_of(batch, classes)).argmax(1) == true_index).mean())
 
 
-def _redrawn(bundle: Bundle, rng: np.random.Generator) -> Bundle:
-    rows = bundle.baseline.num_rows
-    return bundle._replace(baseline=bundle.baseline.take(pa.array(rng.integers(0, rows, rows))))
+def _redrawn(bundle: Bundle, rng: np.random.Generator, rows: int | None = None) -> Bundle:
+    there = bundle.baseline.num_rows
+    return bundle._replace(baseline=bundle.baseline.take(pa.array(rng.integers(0, there, rows or there))))
 
 
 def _answered(rows: pa.Table, bundle: Bundle) -> list[int]:
@@ -192,6 +203,8 @@ def _mean(values: list[Any]) -> float | None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("demo", type=Path, help="workspace of a demo that ran")
+    parser.add_argument("--only-told", action="store_true", help="what is told without labels, beside the last rest")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder_name:
-        figures = measure(parser.parse_args().demo, Path(folder_name))
+        figures = measure(given.demo, Path(folder_name), only_told=given.only_told)
     sys.stdout.write(f"{write_result('drift', CLEAN_TRIALS, figures)}\n")

@@ -8,6 +8,7 @@ from typing import Literal
 
 from prefect import flow
 
+from flows.places import require_allowed
 from models.artifacts.workspace import Workspace
 from models.serving.decisions import named_deed
 from tasks.decide_candidate import decide_candidate
@@ -32,5 +33,6 @@ def approve_candidate(
         bundle: How the digest of the candidate begins that was looked at; refused where another one waits by now.
         workspace_root: Folder that holds all that Sortline writes.
     """
+    require_allowed(str(workspace_root))
     deed = named_deed(datetime.now(UTC), by, reason)
     return decide_candidate(name, decision, deed, bundle, Workspace.open(workspace_root))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows.places import require_allowed
 from models.artifacts.ref import ArtifactRef
 from models.artifacts.workspace import Workspace
 from models.data.scan import ScanSettings
@@ -36,6 +37,7 @@ def audit_folder(
         scan: How the folder is read.
         validation: What the folder has to look like.
     """
+    require_allowed(str(folder), str(workspace_root))
     workspace = Workspace.open(workspace_root)
     listing = list_folder(folder, scan, datetime.now(UTC), workspace)
     manifest = scan_folder(folder, listing, scan, workspace)

@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.places import require_allowed
 from flows.score_spread import score_spread
 from flows.task_runners import task_runner_of
 from models.artifacts.ref import ArtifactRef
@@ -20,6 +21,7 @@ from tasks.score_folder import score_folder as score_folder_task
 from tasks.score_in_shadow import score_in_shadow
 from tasks.spread_settings import SpreadSettings
 from tasks.tell_drift import tell_drift
+from tasks.tell_summary import tell_summary
 
 
 @flow(name="score-folder", persist_result=False)
@@ -45,6 +47,7 @@ def score_folder(
         shadow: Which candidate answers the same pictures, without its answers being used.
         spread: Whether the work is spread over several processes or machines.
     """
+    require_allowed(folder, out, str(workspace_root))
     workspace = Workspace.open(workspace_root)
     # Before anything is scored: a bundle that does not exist is a mistake of whoever asked.
     sha256 = shadow_digest(Registry(workspace), name, shadow)
@@ -53,6 +56,7 @@ def score_folder(
     else:
         spread_flow = score_spread.with_options(task_runner=task_runner_of(spread))
         summary = spread_flow(folder, name, out, workspace_root, scoring, spread)
+    tell_summary(summary)
     drifted = measure_drift(summary, drift, workspace)
     tell_drift(drifted)
     beside = score_in_shadow(folder, sha256, summary, shadow, scoring, workspace) if sha256 else None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows.places import require_allowed
 from models.artifacts.workspace import Workspace
 from models.compression.settings import CompressionSettings
 from models.data.resample import ResamplingSettings
@@ -78,6 +79,7 @@ def train_classifier(
         gate: What the candidate has to reach.
         approval: Whether a person has the last word.
     """
+    require_allowed(str(folder), str(workspace_root))
     workspace = Workspace.open(workspace_root)
     listing = list_folder(folder, scan, datetime.now(UTC), workspace)
     manifest = scan_folder(folder, listing, scan, workspace)

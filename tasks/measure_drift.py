@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from prefect import task
 
-from models.artifacts.records import ScoreSummary
+from models.artifacts.places import place_of
+from models.artifacts.records import DriftReport, ScoreSummary
 from models.artifacts.ref import ArtifactRef, read_record, seal_record
 from models.artifacts.workspace import Workspace
-from models.drift.of_run import drift_of_run
+from models.drift.of_run import drift_of_output, drift_of_run
 from models.drift.settings import DriftSettings
 from models.reports.drift_report import file_drift
 from models.serving.registry import Registry
@@ -19,6 +20,16 @@ def measure_drift(summary: ArtifactRef, settings: DriftSettings, workspace: Work
     """Drift report of the rows that a summary tells of; it is in the model's history, and on its page, too."""
     scored = read_record(summary, ScoreSummary)
     bundle = Registry(workspace).open_bundle(scored.model_name, scored.bundle_sha256)
-    report = drift_of_run(scored, bundle, settings)
+    return _filed(drift_of_run(scored, bundle, settings), workspace)
+
+
+# Not cached: what an output holds is no argument.
+@task(name="measure-output-drift")
+def measure_output_drift(name: str, out: str, settings: DriftSettings, workspace: Workspace) -> ArtifactRef:
+    """Drift report of the newest batch of an output."""
+    return _filed(drift_of_output(place_of(out), Registry(workspace), name, settings), workspace)
+
+
+def _filed(report: DriftReport, workspace: Workspace) -> ArtifactRef:
     file_drift(workspace, report)
     return seal_record(workspace, "drift", report, rows=report.rows)

@@ -9,11 +9,12 @@ from models.artifacts.ref import ArtifactRef, seal_record
 from models.artifacts.workspace import Workspace
 from models.serving import score
 from models.serving.registry import Registry
+from tasks.healing import can_heal
 from tasks.progress import progress_of
 
 
 # Not cached: the output knows which files it has, and only new ones are scored.
-@task(name="score-folder")
+@task(name="score-folder", retries=2, retry_delay_seconds=[10, 60], retry_condition_fn=can_heal)
 def score_folder(
     folder: str, name: str, out: str, settings: score.ScoringSettings, run_id: str, workspace: Workspace
 ) -> ArtifactRef:

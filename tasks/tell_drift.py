@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from prefect.artifacts import create_table_artifact
-from prefect.events import emit_event
 
 from models.artifacts.records import DriftReport
 from models.artifacts.ref import ArtifactRef, read_record
 from tasks.artifacts import escape_markdown
-
-DRIFT_FOUND = "sortline.drift.found"
+from tasks.events import DRIFT_FOUND, tell_event
 
 
 def tell_drift(drift: ArtifactRef) -> None:
@@ -18,14 +16,8 @@ def tell_drift(drift: ArtifactRef) -> None:
     create_table_artifact(drift_rows(report), key=f"drift-{report.model_name}", description=drift_line(report))
     moved = [f"{m.name} against {m.against}" for m in report.measures if m.status == "drift"]
     if moved:
-        emit_event(
-            event=DRIFT_FOUND,
-            resource={
-                "prefect.resource.id": f"sortline.model.{report.model_name}",
-                "prefect.resource.name": report.model_name,
-            },
-            payload={"rows": report.rows, "moved": moved, "out": report.out, "bundle_sha256": report.bundle_sha256},
-        )
+        payload = {"rows": report.rows, "moved": moved, "out": report.out, "bundle_sha256": report.bundle_sha256}
+        tell_event(DRIFT_FOUND, report.model_name, payload)
 
 
 def drift_rows(report: DriftReport) -> list[dict[str, str]]:

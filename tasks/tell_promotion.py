@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect.artifacts import create_markdown_artifact
 
 from models.serving.bundle import Bundle
+from tasks.events import CANDIDATE_WAITS, CHAMPION_CHANGED, tell_event
 from tasks.progress import progress_lines
 from validation.verdicts import Promotion
 
@@ -16,6 +17,8 @@ def tell_promotion(bundle: Bundle, promotion: Promotion) -> None:
     line = promotion_line(bundle.card.name, bundle.sha256, promotion)
     progress_lines()(line)
     create_markdown_artifact(line, key=f"promotion-{bundle.card.name}", description="What became of the bundle")
+    event = CHAMPION_CHANGED if promotion == "champion" else CANDIDATE_WAITS
+    tell_event(event, bundle.card.name, {"bundle_sha256": bundle.sha256})
 
 
 def promotion_line(name: str, bundle_sha256: str, promotion: Promotion) -> str:

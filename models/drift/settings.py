@@ -32,7 +32,7 @@ class DriftSettings(Settings):
         title="Rows before",
     )
     accuracy_within: float = Field(
-        default=0.05,
+        default=0.03,
         gt=0,
         lt=0.5,
         description="An accuracy is told without labels only where its interval is at most so far to both sides.",

@@ -1,8 +1,8 @@
 """What can be told of a batch without its labels: the mix of its classes, and how many answers are right.
 
 Both follow where the mix of classes changed and each class still looks as it did (label shift). Whether that is so is
-tested: the scores, and the likeness to the training pictures, have to be those of the test pictures once these are
-weighted by the new mix. Where they are not, nothing is claimed.
+tested: the scores, the likeness to the training pictures and what the pictures look like have to be those of the test
+pictures once these are weighted by the new mix. Where they are not, nothing is claimed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models.artifacts.records import AccuracyEstimate, ClassMix, ClassShare
-from models.drift.batches import probabilities_of
+from models.drift.batches import NUMBERS, probabilities_of, properties_of, properties_of_baseline
 from models.drift.distances import compare, kolmogorov_smirnov, number_counts
 from models.drift.settings import DriftSettings
 from models.learning.evaluation_rows import class_positions, probability_rows
@@ -32,12 +32,11 @@ _ALPHA, _LEAST_SD = 0.01, 1e-6
 
 
 class _Batch(NamedTuple):
-    """Scored rows: calibrated scores for the old mix (N, K), what was answered (N,), and what is compared."""
+    """Scored rows: calibrated scores for the old mix (N, K), what was answered (N,), and what is compared (N,)."""
 
     probabilities: Floats
     answered: NDArray[np.int64]
-    score: Floats
-    ood_score: Floats
+    numbers: dict[str, Floats]
 
 
 class _Known(NamedTuple):
@@ -115,8 +114,8 @@ def _known(bundle: Bundle, prior: PriorShift) -> tuple[_Known, Calibration]:
     served, true_index = probability_rows(bundle.baseline, len(classes)), class_positions(bundle.baseline, classes)
     calibration = prior.calibration or fit_calibration(served, true_index)
     answers = prior.apply(served)
-    ood = bundle.baseline["ood_score"].cast(pa.float64()).fill_null(np.nan).to_numpy()
-    rows = _Batch(calibration.apply(served), answers.argmax(1), answers.max(1), ood)
+    numbers = properties_of_baseline(bundle, answers).numbers
+    rows = _Batch(calibration.apply(served), answers.argmax(1), numbers)
     return _Known(rows, true_index), calibration
 
 
@@ -124,8 +123,7 @@ def _scored(scored: pa.Table, bundle: Bundle, prior: PriorShift, calibration: Ca
     step = 1 + scored.num_rows // _MOST_ROWS
     scored = scored.take(pa.array(np.arange(0, scored.num_rows, step)))
     served = probabilities_of(scored, bundle.card.classes)
-    numbers = [scored[n].cast(pa.float64()).fill_null(np.nan).to_numpy() for n in ("score", "ood_score")]
-    return _Batch(prior.undo(served, calibration), served.argmax(1), *numbers)
+    return _Batch(prior.undo(served, calibration), served.argmax(1), properties_of(scored).numbers)
 
 
 def _redrawn(known: _Known, found: _Batch, mix: Floats, rng: np.random.Generator) -> _Draws:
@@ -157,12 +155,12 @@ def _unexplained(known: _Known, found: _Batch, ratio: Floats, settings: DriftSet
     weights = ratio[known.true_index]
     # Weighted rows tell as much as so many plain ones (Kish).
     weights = weights * weights.sum() / (weights**2).sum()
-    for name in ("score", "ood_score"):
-        left, right = getattr(known.rows, name), getattr(found, name)
+    for name, left in known.rows.numbers.items():
+        right = found.numbers[name]
         if not (np.isfinite(left).any() and np.isfinite(right).any()):
             continue
         compared = compare(number_counts(left, right, weights), kolmogorov_smirnov, settings.bootstrap_rounds, rng)
-        if compared.distance > settings.effect / 2 and compared.p_value < _ALPHA:
+        if compared.distance > settings.effect / 2 and compared.p_value < _ALPHA / len(NUMBERS):
             return f"{name} is {compared.distance:.2f} away from what a new mix of classes explains"
     return ""
 
