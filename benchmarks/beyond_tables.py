@@ -33,8 +33,8 @@ def _told(record: dict[str, Any]) -> str:
         "What is told without labels, of the same batches (targets: accuracy and shares of classes within 0.03 where "
         "they are told):",
         "",
-        "| batch, its pictures, test pictures | accuracy told | its error | within 0.03 | mix told | its error (largest of a class) "
-        "| accuracy gained by the correction |",
+        "| batch, its pictures, test pictures | accuracy told | its error | within 0.03 | mix told "
+        "| its error (largest of a class) | accuracy gained by the correction |",
         "|---|---|---|---|---|---|---|",
     ]
     for size, cases in record["figures"]["without_labels"].items():
