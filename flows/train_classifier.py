@@ -111,7 +111,7 @@ def train_classifier(
         bundle=bundle,
         gate_verdict=gate_verdict,
         robustness=spoiled,
-        waits_for_approval=approval.required,
+        waits_for_approval=approval.by_person,
     )
     write_report(folder, refs, workspace)
     promote_champion(bundle, gate_verdict, datetime.now(UTC), workspace, approval)

@@ -20,7 +20,8 @@ Promotion = Literal["champion", "candidate"]
 class ApprovalSettings(Settings):
     """Whether a person has the last word."""
 
-    required: bool = Field(
+    # Not `required`: Prefect takes a parameter of that name for a word of its schema.
+    by_person: bool = Field(
         default=False,
         title="A person approves",
         description="An accepted model waits as candidate until somebody runs `sortline models approve`.",
@@ -80,7 +81,7 @@ def promote_or_refuse(
         registry.refuse(name, bundle, at, str(error), verdict_sha256=verdict_sha256)
         raise
     reason = "; ".join(map(describe_finding, verdict.findings))
-    if approval.required or bundle.sha256 in registry.snapshot(name).standing.withdrawn:
+    if approval.by_person or bundle.sha256 in registry.snapshot(name).standing.withdrawn:
         registry.propose(name, bundle, Deed(at, reason, verdict_sha256=verdict_sha256))
         return _promotion(registry, bundle)
     registry.promote(name, bundle, at, reason, verdict_sha256=verdict_sha256)

@@ -67,7 +67,7 @@ def properties_of(rows: pa.Table) -> Properties:
     numbers["size_px"] = np.sqrt(_floats(scored["width_px"]) * _floats(scored["height_px"]))
     outcomes = zip(judged["status"].to_pylist(), judged["reason"].to_pylist(), strict=True)
     given = zip(scored["label"].to_pylist(), scored["labels"].to_pylist(), strict=True)
-    predicted = [label if labels is None else ", ".join(sorted(labels)) or NO_LABEL for label, labels in given]
+    predicted = [label if labels is None else ", ".join(sorted(set(labels))) or NO_LABEL for label, labels in given]
     return Properties(numbers, predicted, [f"{status} {reason or ''}".strip() for status, reason in outcomes])
 
 

@@ -59,7 +59,7 @@ def test_accepted_model_waits_scores_nothing_and_is_champion_once_a_person_says_
         training=FAST,
         compression=CompressionSettings(int8=False),
         gate=GateSettings(),
-        approval=ApprovalSettings(required=True),
+        approval=ApprovalSettings(by_person=True),
     )
     inbox = write_inbox(tmp_path / "inbox", 3, damaged=False)
     with pytest.raises(SettingsError, match="sortline models approve fresh"):

@@ -204,7 +204,7 @@ def test_candidate_waits_until_a_person_approves_it(champion: Bundle, three: lis
     registry, new = Registry(place), bundle_named(champion, place, "new")
     sealed = seal_record(place, "verdict", Verdict(subject="candidate", findings=(GOOD,)))
     verdict = Verdict(subject="candidate", findings=(GOOD,))
-    asked = (registry, new, verdict, NOW, ApprovalSettings(required=True), sealed.sha256)
+    asked = (registry, new, verdict, NOW, ApprovalSettings(by_person=True), sealed.sha256)
     assert promote_or_refuse(*asked) == "candidate"
     assert promote_or_refuse(*asked) == "candidate"
     assert champion_of(place) == three[2].sha256
