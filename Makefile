@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed-from-lock
 
-.PHONY: setup demo test packaging faults gpu browser lint fmt types lock corpus bench-data bench-learning bench-bundle bench-judging bench-scoring bench-beyond bench clean
+.PHONY: setup demo test packaging faults gpu browser server lint fmt types lock corpus bench-data bench-learning bench-bundle bench-judging bench-scoring bench-beyond bench clean
 
 setup: $(STAMP)
 
@@ -21,7 +21,7 @@ demo: setup
 
 # One process a core; the tests of one file stay together, for what they share is made once.
 test: setup
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not packaging and not faults and not gpu and not browser"
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not packaging and not faults and not gpu and not browser and not server"
 
 # Real processes that are stopped, killed and started again; SHORT=1 leaves out those that train two at once.
 faults: setup
@@ -30,6 +30,10 @@ faults: setup
 # Training on the GPU of this machine; skipped where there is none.
 gpu: setup
 	$(BIN)/pytest -m gpu tests/gpu
+
+# `sortline up` as somebody has it: server, worker, runs, events, kills; ten minutes.
+server: setup
+	$(BIN)/pytest -m server tests/server
 
 # The report in Chromium, on a phone and on a desk; skipped where there is none.
 browser: setup

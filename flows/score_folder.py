@@ -56,8 +56,7 @@ def score_folder(
     else:
         spread_flow = score_spread.with_options(task_runner=task_runner_of(spread))
         summary = spread_flow(folder, name, out, workspace_root, scoring, spread)
-    tell_summary(summary)
     drifted = measure_drift(summary, drift, workspace)
-    tell_drift(drifted)
+    tell_drift(drifted, is_new=tell_summary(summary) > 0)
     beside = score_in_shadow(folder, sha256, summary, shadow, scoring, workspace) if sha256 else None
     return summary, drifted, beside

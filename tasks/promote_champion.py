@@ -30,4 +30,6 @@ def promote_champion(
     found, candidate = read_record(verdict, Verdict), read_bundle(bundle.path.parent)
     show_verdict(found)
     registry = Registry(workspace)
-    tell_promotion(candidate, verdicts.promote_or_refuse(registry, candidate, found, at, approval, verdict.sha256))
+    before = registry.champion(candidate.card.name)
+    promotion = verdicts.promote_or_refuse(registry, candidate, found, at, approval, verdict.sha256)
+    tell_promotion(candidate, promotion, is_new=before is None or before.bundle_sha256 != candidate.sha256)

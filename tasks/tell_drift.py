@@ -10,12 +10,15 @@ from tasks.artifacts import escape_markdown
 from tasks.events import DRIFT_FOUND, tell_event
 
 
-def tell_drift(drift: ArtifactRef) -> None:
-    """The measures as an artifact of the run; an event, where one of them moved."""
+def tell_drift(drift: ArtifactRef, *, is_new: bool = True) -> None:
+    """The measures as an artifact of the run; an event, where one of them moved in a new batch.
+
+    Of a batch that was told of before there is none: what acts on events would go round in circles.
+    """
     report = read_record(drift, DriftReport)
     create_table_artifact(drift_rows(report), key=f"drift-{report.model_name}", description=drift_line(report))
     moved = [f"{m.name} against {m.against}" for m in report.measures if m.status == "drift"]
-    if moved:
+    if moved and is_new:
         payload = {"rows": report.rows, "moved": moved, "out": report.out, "bundle_sha256": report.bundle_sha256}
         tell_event(DRIFT_FOUND, report.model_name, payload)
 

@@ -12,13 +12,14 @@ from validation.verdicts import Promotion
 _SHOWN_DIGITS = 12
 
 
-def tell_promotion(bundle: Bundle, promotion: Promotion) -> None:
-    """One line, and the same as an artifact of the run."""
+def tell_promotion(bundle: Bundle, promotion: Promotion, *, is_new: bool) -> None:
+    """One line, and the same as an artifact of the run; an event, unless the bundle was champion before."""
     line = promotion_line(bundle.card.name, bundle.sha256, promotion)
     progress_lines()(line)
     create_markdown_artifact(line, key=f"promotion-{bundle.card.name}", description="What became of the bundle")
-    event = CHAMPION_CHANGED if promotion == "champion" else CANDIDATE_WAITS
-    tell_event(event, bundle.card.name, {"bundle_sha256": bundle.sha256})
+    if is_new:
+        event = CHAMPION_CHANGED if promotion == "champion" else CANDIDATE_WAITS
+        tell_event(event, bundle.card.name, {"bundle_sha256": bundle.sha256})
 
 
 def promotion_line(name: str, bundle_sha256: str, promotion: Promotion) -> str:

@@ -13,8 +13,8 @@ from tasks.events import FILES_FAILED, tell_event
 _NOT_FAILED = ("ok", "ignored")
 
 
-def tell_summary(summary: ArtifactRef) -> None:
-    """Counts of a run as an artifact; an event, where new files could not be scored."""
+def tell_summary(summary: ArtifactRef) -> int:
+    """New rows of a run, whose counts are an artifact now; an event, where files could not be scored."""
     told = read_record(summary, ScoreSummary)
     rows = [{"": title, "value": escape_markdown(text)} for title, text in summary_rows(told)]
     create_table_artifact(rows, key=f"scored-{told.model_name}", description="What became of the folder")
@@ -22,6 +22,7 @@ def tell_summary(summary: ArtifactRef) -> None:
     if failed and told.rows_scored:
         payload = {"folder": told.folder, "out": told.out, "files": told.files, "failed": failed}
         tell_event(FILES_FAILED, told.model_name, payload)
+    return told.rows_scored
 
 
 def summary_rows(told: ScoreSummary) -> list[tuple[str, str]]:

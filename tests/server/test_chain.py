@@ -1,0 +1,91 @@
+"""From drift to a new champion and new rows, by events alone but for a person's word."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.artifacts.workspace import Workspace
+from models.serving.commit import OutputStore
+from models.serving.registry import Registry
+from tests.chain import FAST
+from tests.pictures import draw, write_labelled
+from tests.server.site import Site
+
+pytestmark = pytest.mark.server
+MODEL = "my-model"
+QUICK = {
+    "training": FAST.model_dump(mode="json"),
+    "compression": {"int8": False},
+    "gate": {"relation": "not_worse"},
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    home = tmp_path_factory.mktemp("site")
+    write_labelled(home / "labelled", {"down": 80, "round": 60, "side": 60})
+    (home / "inbox").mkdir()
+    running = Site(home)
+    running.start()
+    running.set_parameters("train", QUICK)
+    running.set_parameters("score", {"scoring": {"settle_seconds": 0}})
+    yield running
+    assert "down" in running.stop()
+
+
+def _arrive(home: Path, label: str, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for k in range(count):
+        draw(label, rng).save(home / "inbox" / f"{label}-{seed}-{k:03}.png")
+
+
+def test_drift_leads_to_a_new_champion_and_new_rows(site: Site) -> None:
+    for seed, label in enumerate(("down", "round", "side")):
+        _arrive(site.home, label, 25, seed)
+    # The first model: nobody has to approve where there is nothing to lose.
+    site.wait(site.run("train", {"approval": {"by_person": False}}))
+    # A champion is news: the folder is scored without anybody asking.
+    (first,) = site.wait_for_runs("score", 1)
+    assert first["parameters"]["name"] == MODEL
+    assert "scored-my-model" in site.artifacts(first["id"])
+
+    # The world changes, labels for it arrive, and the night's run scores it.
+    _arrive(site.home, "side", 120, 9)
+    write_labelled(site.home / "labelled", {"side": 90}, seed=9)
+    night = site.run("score")
+    site.wait(night)
+    registry = Registry(Workspace.open(site.workspace))
+    assert [event.event for event in registry.history(MODEL)] == ["promoted"]
+    trained = site.wait_for_runs("train", 2)
+    assert [event.event for event in registry.history(MODEL)] == ["promoted", "candidate"]
+    assert {"verdict-manifest", "verdict-candidate", "promotion-my-model"} <= set(site.artifacts(trained[1]["id"]))
+
+    # A person says yes, in the form of the deployment.
+    decision = {"name": MODEL, "decision": "approve", "by": "a.person", "reason": "it knows the new part"}
+    site.wait(site.run("approve", decision))
+    site.wait_for_runs("score", 3)
+    events = registry.history(MODEL)
+    assert [(event.event, event.by) for event in events][-1] == ("promoted", "a.person")
+    rows = OutputStore(site.home / "predictions").read(columns=["path", "bundle_sha256"]).to_pylist()
+    by_bundle = Counter(row["bundle_sha256"] for row in rows)
+    assert by_bundle == {events[0].bundle_sha256: 195, events[-1].bundle_sha256: 195}
+
+
+def test_forms_refuse_what_no_run_could_do(site: Site) -> None:
+    for wrong in ({"scoring": {"top_k": 0}}, {"scoring": {"typo": 1}}, {"scorring": {}}):
+        status, answer = site.start_run("score", wrong)
+        assert status == 409, answer
+        assert "Validation failed" in str(answer)
+
+
+def test_server_has_what_the_files_say_after_a_restart(site: Site) -> None:
+    before = site.deployment("score")["id"]
+    site.stop()
+    site.start()
+    assert site.deployment("score")["id"] == before
+    assert len(site.runs("train")) >= 2, "runs are remembered"
