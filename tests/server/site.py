@@ -75,6 +75,10 @@ class Site:
         assert self._process.returncode == 0, said
         return said
 
+    def log_in(self, credentials: str) -> None:
+        """Sends user and password, as base64, with every question from here on."""
+        self._headers["authorization"] = f"Basic {credentials}"
+
     def pids(self, what: str) -> list[int]:
         """Processes of this site whose command holds some words."""
         found = []
@@ -168,6 +172,7 @@ class Site:
     def _csrf(self, method: str) -> dict[str, str]:
         if method == "GET":
             return {}
-        with urllib.request.urlopen(f"{self.address}/api/csrf-token?client=tests", timeout=30) as answer:
+        asked = urllib.request.Request(f"{self.address}/api/csrf-token?client=tests", headers=self._headers)
+        with urllib.request.urlopen(asked, timeout=30) as answer:
             token = json.loads(answer.read())["token"]
         return {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "tests"}

@@ -1,0 +1,29 @@
+"""Somebody's own flow: which pictures of a delivery are worth labelling at all."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.compute as pc
+from prefect import flow
+
+from models.artifacts.ref import checked_path
+from models.artifacts.tables import MANIFEST, read_batches
+from models.artifacts.workspace import Workspace
+from models.data.scan import ScanSettings
+from tasks.list_folder import list_folder
+from tasks.scan_folder import scan_folder
+
+
+@flow
+def worth_labelling(delivery: Path, workspace_root: Path) -> list[str]:
+    """Paths of pictures that decode, are not blurred, and are no copy of another one."""
+    workspace, settings = Workspace.open(workspace_root), ScanSettings()
+    listing = list_folder(delivery, settings, datetime.now(UTC), workspace)
+    manifest = scan_folder(delivery, listing, settings, workspace)
+    found: list[str] = []
+    for batch in read_batches(checked_path(manifest), MANIFEST):
+        is_good = pc.and_(pc.equal(batch["status"], "ok"), pc.greater(batch["sharpness"], 0.29))
+        group = batch["duplicate_group"]
+        is_first = pc.or_kleene(pc.is_null(group), pc.equal(group, batch["image_id"]))
+        found += batch.filter(pc.and_(is_good, is_first))["path"].to_pylist()
+    return found
