@@ -77,7 +77,8 @@ def test_drift_leads_to_a_new_champion_and_new_rows(site: Site) -> None:
 
 
 def test_forms_refuse_what_no_run_could_do(site: Site) -> None:
-    for wrong in ({"scoring": {"top_k": 0}}, {"scoring": {"typo": 1}}, {"scorring": {}}):
+    wishes: list[dict[str, dict[str, int]]] = [{"scoring": {"top_k": 0}}, {"scoring": {"typo": 1}}, {"scorring": {}}]
+    for wrong in wishes:
         status, answer = site.start_run("score", wrong)
         assert status == 409, answer
         assert "Validation failed" in str(answer)
