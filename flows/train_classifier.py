@@ -38,6 +38,7 @@ from tasks.remember_data import remember_data
 from tasks.require_accepted import require_accepted
 from tasks.run_refs import RunRefs
 from tasks.scan_folder import scan_folder
+from tasks.tell_scorecard import tell_scorecard
 from tasks.write_report import write_report
 from validation.gate_settings import GateSettings
 from validation.suites import ValidationSettings
@@ -113,6 +114,6 @@ def train_classifier(
         robustness=spoiled,
         waits_for_approval=approval.by_person,
     )
-    write_report(folder, refs, workspace)
+    tell_scorecard(scorecard, write_report(folder, refs, workspace))
     promote_champion(bundle, gate_verdict, datetime.now(UTC), workspace, approval)
     return refs

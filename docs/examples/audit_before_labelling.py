@@ -20,10 +20,9 @@ def worth_labelling(delivery: Path, workspace_root: Path) -> list[str]:
     workspace, settings = Workspace.open(workspace_root), ScanSettings()
     listing = list_folder(delivery, settings, datetime.now(UTC), workspace)
     manifest = scan_folder(delivery, listing, settings, workspace)
-    found: list[str] = []
+    found: dict[str, str] = {}
     for batch in read_batches(checked_path(manifest), MANIFEST):
         is_good = pc.and_(pc.equal(batch["status"], "ok"), pc.greater(batch["sharpness"], 0.29))
-        group = batch["duplicate_group"]
-        is_first = pc.or_kleene(pc.is_null(group), pc.equal(group, batch["image_id"]))
-        found += batch.filter(pc.and_(is_good, is_first))["path"].to_pylist()
-    return found
+        for row in batch.filter(is_good).to_pylist():
+            found.setdefault(row["duplicate_group"] or row["image_id"], row["path"])
+    return list(found.values())
