@@ -110,6 +110,7 @@ bench-scoring: demo .venv-ultralytics/installed
 bench-beyond: demo
 	$(BIN)/python -m benchmarks.drift workspace
 	$(BIN)/python -m benchmarks.spread workspace
+	$(BIN)/python -m benchmarks.task_overhead workspace
 	$(BIN)/python -m benchmarks.capacity
 	$(BIN)/python -m benchmarks.tables
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 
-def beyond_tables(drift: dict[str, Any], spread: dict[str, Any], capacity: dict[str, Any]) -> str:
+def beyond_tables(
+    drift: dict[str, Any], spread: dict[str, Any], overhead: dict[str, Any], capacity: dict[str, Any]
+) -> str:
     """What is found of drift and told without labels, what spreading costs, and how long large folders take."""
-    return "\n\n".join([_found(drift), _told(drift), _spread(spread), _capacity(capacity)])
+    return "\n\n".join([_found(drift), _told(drift), _spread(spread, overhead["figures"]), _capacity(capacity)])
 
 
 def _found(record: dict[str, Any]) -> str:
@@ -58,12 +60,14 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _spread(record: dict[str, Any]) -> str:
+def _spread(record: dict[str, Any], overhead: dict[str, Any]) -> str:
     figures = record["figures"]
     return (
         f"{figures['files']:,} pictures by {figures['tasks']} tasks of {figures['seconds_a_task']:.0f} s on 2 local "
         f"processes of Dask, against threads on the same cores: {figures['dask_over_threads']:.3f} times the wall time "
-        f"(target 1.1), the same table: {'yes' if figures['same_table'] else 'NO'}."
+        f"(target 1.1), the same table: {'yes' if figures['same_table'] else 'NO'}. A task costs "
+        f"{overhead['empty_task_s'] + overhead['open_bundle_s']:.2f} s beyond its files, "
+        f"{overhead['share_of_60_s']:.2%} of 60 s (target 1 %)."
     )
 
 

@@ -28,7 +28,7 @@ def write_tables(readme: Path) -> None:
         _data_table(_load("data_quality"), _load("corpus")),
         _session_line(_load("session")),
         scoring_tables(_load("scoring"), _load("scoring_scale"), _load("scoring_kills")),
-        beyond_tables(_load("drift"), _load("spread"), _load("capacity")),
+        beyond_tables(_load("drift"), _load("spread"), _load("task_overhead"), _load("capacity")),
         learning_tables(_load("learning")),
         _heads_table(_load("heads")),
         compression_table(_load("compression")),

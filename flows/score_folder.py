@@ -9,7 +9,7 @@ from prefect.runtime import flow_run
 
 from flows.places import require_allowed
 from flows.score_spread import score_spread
-from flows.task_runners import task_runner_of
+from flows.task_runners import one_server, task_runner_of
 from models.artifacts.ref import ArtifactRef
 from models.artifacts.workspace import Workspace
 from models.drift.settings import DriftSettings
@@ -54,8 +54,9 @@ def score_folder(
     if spread.runner == "none":
         summary = score_folder_task(folder, name, out, scoring, str(flow_run.id), workspace)
     else:
-        spread_flow = score_spread.with_options(task_runner=task_runner_of(spread))
-        summary = spread_flow(folder, name, out, workspace_root, scoring, spread)
+        with one_server():
+            spread_flow = score_spread.with_options(task_runner=task_runner_of(spread))
+            summary = spread_flow(folder, name, out, workspace_root, scoring, spread)
     drifted = measure_drift(summary, drift, workspace)
     tell_drift(drifted, is_new=tell_summary(summary) > 0)
     beside = score_in_shadow(folder, sha256, summary, shadow, scoring, workspace) if sha256 else None

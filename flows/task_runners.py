@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from prefect.server.api.server import SubprocessASGIServer
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from models.errors import SettingsError
 from tasks.spread_settings import SpreadSettings
+
+
+@contextmanager
+def one_server() -> Iterator[None]:
+    """Has the workers use the server of this process, where that is a temporary one.
+
+    Each of them would start its own, whose runs nobody sees, and which would stay for ever when its worker is killed.
+    """
+    if PREFECT_API_URL.value():
+        yield
+        return
+    server = SubprocessASGIServer()
+    if not server.running:
+        server.start()
+    with temporary_settings(updates={PREFECT_API_URL: server.api_url}):
+        yield
 
 
 def task_runner_of(settings: SpreadSettings) -> TaskRunner[Any]:

@@ -77,6 +77,7 @@ def _receiver() -> Iterator[tuple[str, list[dict[str, object]]]]:
     finally:
         server.shutdown()
         thread.join()
+        server.server_close()
 
 
 @pytest.mark.skipif(POSTGRES is None, reason="needs Postgres: apt install postgresql")
@@ -98,6 +99,7 @@ def test_postgres_password_and_a_receiver_of_news(champion_workspace: Workspace,
             with pytest.raises(urllib.error.HTTPError) as refused:
                 urllib.request.urlopen(f"{site.address}/api/deployments/name/score-folder/score", timeout=30)
             assert refused.value.code == 401
+            refused.value.close()
             site.log_in(base64.b64encode(PASSWORD.encode()).decode())
             settings = {"name": "shapes", "scoring": {"settle_seconds": 0, "max_bad_share": 1}}
             site.wait(site.run("score", settings))
