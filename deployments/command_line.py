@@ -12,6 +12,7 @@ from flows.command_line import app, main
 from flows.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 from flows.terminal import open_workspace, print_json, say
 
+__all__ = ["app", "main"]
 deployments_app = typer.Typer(no_args_is_help=True, help="What a Prefect server has of ours, and what the files say.")
 HomeOption = Annotated[Path, typer.Option("--home", help="Folder that runs start in; relative folders are below it.")]
 PoolOption = Annotated[str, typer.Option("--pool", envvar="SORTLINE_POOL", help="Work pool of the runs.")]
