@@ -14,7 +14,7 @@ from models.serving.decisions import named_deed
 from tasks.decide_candidate import decide_candidate
 
 
-@flow(name="approve-candidate", persist_result=False)
+@flow(name="approve-candidate", persist_result=False, timeout_seconds=600)
 def approve_candidate(
     name: str,
     decision: Literal["approve", "reject"],

@@ -13,7 +13,7 @@ from flows.places import require_allowed
 from tasks.keep_house import keep_house as keep_house_of
 
 
-@flow(name="keep-house", persist_result=False)
+@flow(name="keep-house", persist_result=False, timeout_seconds=6 * 3600)
 def keep_house(outs: list[str], keep_days: Annotated[float, Field(ge=0)] = 90) -> int:
     """Number of files of predictions that are left.
 

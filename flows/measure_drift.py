@@ -14,7 +14,7 @@ from tasks.measure_drift import measure_output_drift
 from tasks.tell_drift import tell_drift
 
 
-@flow(name="measure-drift", persist_result=False)
+@flow(name="measure-drift", persist_result=False, timeout_seconds=3600)
 def measure_drift(
     name: str,
     out: str,

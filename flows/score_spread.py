@@ -13,7 +13,7 @@ from models.artifacts.workspace import Workspace
 from models.serving import score
 from models.serving.registry import Registry
 from models.serving.score import ScoreJob, ScoringSettings
-from tasks.progress import progress_of
+from tasks.scoring_progress import scoring_progress
 from tasks.spread import spread_over
 from tasks.spread_settings import SpreadSettings
 
@@ -35,6 +35,6 @@ def score_spread(
     workspace = Workspace.open(workspace_root)
     champion = Registry(workspace).open_champion(name, scoring.signature)
     job = ScoreJob(place_of(folder), champion, place_of(out), scoring, workspace.tuning_dir)
-    told = progress_of("score")
+    told = scoring_progress(name)
     summary = score.score_folder(job, str(flow_run.id), on_progress=told, open_writer=spread_over(spread))
     return seal_record(workspace, "score_summary", summary, rows=summary.files)

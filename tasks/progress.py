@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from prefect.context import get_run_context
+from prefect.exceptions import MissingContextError
+
 from models.parallel import OnProgress, ProgressSink
 
 LineSink = Callable[[str], None]
@@ -52,3 +55,12 @@ def progress_lines_to(sink: LineSink) -> Iterator[None]:
 def progress_lines() -> LineSink:
     """Where a line for a person goes."""
     return _lines.get()
+
+
+def is_in_run() -> bool:
+    """Whether this is a run of Prefect, whose server can be told."""
+    try:
+        get_run_context()
+    except MissingContextError:
+        return False
+    return True

@@ -10,7 +10,7 @@ from models.artifacts.workspace import Workspace
 from models.serving import score
 from models.serving.registry import Registry
 from tasks.healing import can_heal
-from tasks.progress import progress_of
+from tasks.scoring_progress import scoring_progress
 
 
 # Not cached: the output knows which files it has, and only new ones are scored.
@@ -21,5 +21,5 @@ def score_folder(
     """Summary of an output in which every file of the folder has its row."""
     champion = Registry(workspace).open_champion(name, settings.signature)
     job = score.ScoreJob(place_of(folder), champion, place_of(out), settings, workspace.tuning_dir)
-    summary = score.score_folder(job, run_id, on_progress=progress_of("score"))
+    summary = score.score_folder(job, run_id, on_progress=scoring_progress(name))
     return seal_record(workspace, "score_summary", summary, rows=summary.files)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from prefect.artifacts import create_table_artifact
+import base64
+
+from prefect.artifacts import create_image_artifact, create_table_artifact
 
 from models.artifacts.records import DriftReport
 from models.artifacts.ref import ArtifactRef, read_record
+from models.reports.drift_plots import drift_picture
 from tasks.artifacts import escape_markdown
 from tasks.events import DRIFT_FOUND, tell_event
 
@@ -17,6 +20,10 @@ def tell_drift(drift: ArtifactRef, *, is_new: bool = True) -> None:
     """
     report = read_record(drift, DriftReport)
     create_table_artifact(drift_rows(report), key=f"drift-{report.model_name}", description=drift_line(report))
+    picture = base64.b64encode(drift_picture(report).encode()).decode()
+    if picture:
+        address = f"data:image/svg+xml;base64,{picture}"
+        create_image_artifact(address, f"drift-plot-{report.model_name}", "Blue: before; orange: this batch")
     moved = [f"{m.name} against {m.against}" for m in report.measures if m.status == "drift"]
     if moved and is_new:
         payload = {"rows": report.rows, "moved": moved, "out": report.out, "bundle_sha256": report.bundle_sha256}

@@ -13,14 +13,12 @@ from typing import Any, cast
 from uuid import UUID
 
 from prefect.artifacts import create_image_artifact, create_progress_artifact, update_progress_artifact
-from prefect.context import get_run_context
-from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
 from models.artifacts.records import EpochRecord
 from models.learning.progress import EpochProgress, Hooks
 from models.reports.curves import learning_curves
-from tasks.progress import progress_lines, progress_of
+from tasks.progress import is_in_run, progress_lines, progress_of
 
 # Epochs of a small network take less than a second; the server need not hear of each.
 SECONDS_BETWEEN_CALLS = 5.0
@@ -35,7 +33,7 @@ def training_hooks(name: str, objective_name: str = "objective") -> Iterator[Hoo
         objective_name: what the tune objective is called where it is shown.
     """
     say = progress_lines()
-    board = _Board(name, objective_name) if _is_in_run() else None
+    board = _Board(name, objective_name) if is_in_run() else None
 
     def on_epoch(progress: EpochProgress) -> None:
         line = epoch_line(progress, objective_name)
@@ -63,14 +61,6 @@ def epoch_line(progress: EpochProgress, objective_name: str) -> str:
         f"{minutes}:{seconds:02} left",
     )
     return "  ".join(parts)
-
-
-def _is_in_run() -> bool:
-    try:
-        get_run_context()
-    except MissingContextError:
-        return False
-    return True
 
 
 class _Board:

@@ -14,12 +14,37 @@ _BLUE, _VERMILION = "#0072b2", "#d55e00"
 _WIDTH, _HEIGHT, _EDGE = 320, 90, 6
 # Distances are drawn in limits; what is further away is drawn at the top.
 _MOST_LIMITS = 3.0
+_MOST_MEASURES, _TITLE = 6, 20
 
 
 def share_bars(measure: DriftMeasure) -> Markup:
     """Shares of the reference and of the batch, a pair of bars a range or value; empty without shares."""
+    parts = _share_parts(measure)
+    return _svg(parts, f"shares of {measure.name}") if parts else Markup("")
+
+
+def drift_picture(report: DriftReport) -> str:
+    """The measures that moved most, nearest to their limit or behind it, as one SVG; empty where none has shares."""
+    shown = [m for m in report.measures if m.values and m.distance is not None and m.limit]
+    shown.sort(key=lambda m: -(m.distance or 0.0) / (m.limit or 1.0))
+    parts, top = [], 0
+    for measure in shown[:_MOST_MEASURES]:
+        name = measure.name.replace("_", " ")
+        said = f"{name} against {measure.against}: {measure.distance:.2f}, limit {measure.limit:.2f}"
+        text = f'<text x="{_EDGE}" y="14" font-family="sans-serif" font-size="12" fill="#333">{escape(said)}</text>'
+        bars = "".join(_share_parts(measure))
+        parts.append(f'<g transform="translate(0,{top})">{text}<g transform="translate(0,{_TITLE})">{bars}</g></g>')
+        top += _HEIGHT + _TITLE
+    if not parts:
+        return ""
+    size = f'viewBox="0 0 {_WIDTH} {top}" width="{2 * _WIDTH}" height="{2 * top}"'
+    paper = f'<rect width="{_WIDTH}" height="{top}" fill="#fff"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{paper}{"".join(parts)}</svg>'
+
+
+def _share_parts(measure: DriftMeasure) -> list[str]:
     if not measure.values:
-        return Markup("")
+        return []
     most = max(*measure.reference_shares, *measure.batch_shares, 1e-9)
     slot = (_WIDTH - 2 * _EDGE) / len(measure.values)
     parts = []
@@ -31,7 +56,7 @@ def share_bars(measure: DriftMeasure) -> Markup:
             height = share / most * (_HEIGHT - 2 * _EDGE)
             at = f'x="{left + shift:.1f}" y="{_HEIGHT - _EDGE - height:.1f}" width="{slot * 0.4:.1f}"'
             parts.append(f'<rect {at} height="{height:.1f}" fill="{colour}">{title}</rect>')
-    return _svg(parts, f"shares of {measure.name}")
+    return parts
 
 
 def trend(reports: Sequence[DriftReport], name: str, against: str) -> Markup:

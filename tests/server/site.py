@@ -132,6 +132,15 @@ class Site:
         body = {"parameters": {**found["parameters"], **(parameters or {})}, "state": {"type": "SCHEDULED"}}
         return self.ask("POST", f"/deployments/{found['id']}/create_flow_run", body)
 
+    def retry(self, run_id: str) -> None:
+        """What the button Retry does."""
+        body = {
+            "state": {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the page"},
+            "force": True,
+        }
+        status, answer = self.ask("POST", f"/flow_runs/{run_id}/set_state", body)
+        assert status == 201, answer
+
     def runs(self, name: str) -> list[dict[str, Any]]:
         """Runs of a deployment, oldest first."""
         wanted = {"deployments": {"id": {"any_": [self.deployment(name)["id"]]}}, "sort": "EXPECTED_START_TIME_ASC"}

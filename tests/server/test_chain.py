@@ -52,13 +52,16 @@ def test_drift_leads_to_a_new_champion_and_new_rows(site: Site) -> None:
     # A champion is news: the folder is scored without anybody asking.
     (first,) = site.wait_for_runs("score", 1)
     assert first["parameters"]["name"] == MODEL
-    assert "scored-my-model" in site.artifacts(first["id"])
+    shown = site.artifacts(first["id"])
+    assert {"scored-my-model", "scoring-my-model", "drift-my-model"} <= set(shown)
+    assert shown["scoring-my-model"]["data"] == 100.0
 
     # The world changes, labels for it arrive, and the night's run scores it.
     _arrive(site.home, "side", 120, 9)
     write_labelled(site.home / "labelled", {"side": 90}, seed=9)
     night = site.run("score")
     site.wait(night)
+    assert site.artifacts(night)["drift-plot-my-model"]["data"].startswith("data:image/svg+xml")
     registry = Registry(Workspace.open(site.workspace))
     assert [event.event for event in registry.history(MODEL)] == ["promoted"]
     trained = site.wait_for_runs("train", 2)
