@@ -131,6 +131,20 @@ def test_open_plan_of_other_rows_is_given_up_with_its_parts(
     assert _is_good(store)
 
 
+def test_plan_that_another_run_overtook_is_given_up(champion: Bundle, inbox: Path, tmp_path: Path) -> None:
+    """As where two runs wrote at once, and one of them came too late to commit."""
+    store, late = OutputStore(tmp_path / "out"), OutputStore(tmp_path / "late")
+    assert _score(inbox, champion, store.out) == 8
+    # The same files once more, in a plan of other shards with a part on disk.
+    _stopped_run(inbox, champion, late.out, ScoringSettings(shard_rows=2))
+    (plan,) = late.plans.all()
+    shutil.copytree(late.plans.of(plan.plan_id), store.plans.of(plan.plan_id))
+    shutil.copy(late.part_path(plan, 0), store.part_path(plan, 0))
+    assert _score(inbox, champion, store.out) == 0
+    assert not list(store.out.rglob(f"part-{plan.plan_id}-*"))
+    assert _is_good(store), "no file has two rows"
+
+
 def test_plan_that_was_committed_in_part_is_closed_and_its_rows_stay(
     champion: Bundle, inbox: Path, tmp_path: Path
 ) -> None:
