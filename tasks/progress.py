@@ -6,9 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from prefect.context import get_run_context
-from prefect.exceptions import MissingContextError
-
 from models.parallel import OnProgress, ProgressSink
 
 LineSink = Callable[[str], None]
@@ -59,6 +56,10 @@ def progress_lines() -> LineSink:
 
 def is_in_run() -> bool:
     """Whether this is a run of Prefect, whose server can be told."""
+    # Commands that need no Prefect import this module, too.
+    from prefect.context import get_run_context
+    from prefect.exceptions import MissingContextError
+
     try:
         get_run_context()
     except MissingContextError:
