@@ -32,6 +32,8 @@ class Committer:
     def __init__(self, store: OutputStore, committing: Committing, commit_seconds: float) -> None:
         self._store, self._committing, self._commit_seconds = store, committing, commit_seconds
         self._head = committing.head
+        # A plan is asked about before the first of its shards is committed here, so that what was there before is all.
+        self._before = store.commits()
         self._lock = threading.Lock()
         self._waiting: dict[str, tuple[Plan, list[Part]]] = {}
         self._committed: dict[str, int] = {}
@@ -39,7 +41,7 @@ class Committer:
 
     def missing(self, plan: Plan) -> list[int]:
         """Shards of a plan that are neither committed nor on disk; those on disk are committed with the others."""
-        done = committed_shards(self._store.commits(), plan)
+        done = committed_shards(self._before, plan)
         self._committed[plan.plan_id] = len(done)
         found = {k for k in set(range(plan.shards)) - done if self._store.part_path(plan, k).exists()}
         for number in sorted(found):

@@ -54,14 +54,16 @@ class PlanDesk(NamedTuple):
         Where two runs wrote at once, as in a store, one of them committed, and the other left a plan of the same files:
         that one is given up.
         """
-        taken: set[bytes] = set()
+        # Read once: what is committed from here on is of plans that were given, whose files are taken.
+        commits, taken, known = self.store.commits(), set[bytes](), None
         for plan in self.store.plans.all():
-            done = committed_shards(self.store.commits(), plan)
+            done = committed_shards(commits, plan)
             if not self._is_mine(plan) or len(done) == plan.shards:
                 continue
+            known = known or KnownFiles(self.store, self.bundle_sha256)
             left = self._left_of(plan, done)
             keys = set(file_keys(left))
-            if keys & taken or KnownFiles(self.store, self.bundle_sha256).is_known(left).any():
+            if keys & taken or known.is_known(left).any():
                 self._give_up(plan, done)
                 continue
             taken |= keys

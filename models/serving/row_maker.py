@@ -66,7 +66,7 @@ class RowMaker(NamedTuple):
         return table_of(rows, PREDICTIONS), len(found) - len(rows)
 
     def _corrected(self, scored: Scored) -> Scored:
-        if scored.answers is None:
+        if scored.answers is None or self.prior.calibration is None:
             return scored
         probabilities = self.prior.apply(scored.answers.probabilities.astype(np.float64)).astype(np.float32)
         return scored._replace(answers=scored.answers._replace(probabilities=probabilities))
