@@ -9,8 +9,9 @@ import hashlib
 import heapq
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -93,14 +94,8 @@ def list_entries(folder: Path, written_before_ns: int | None = None) -> Iterator
         written_before_ns: a file that was written at this time or later may still be being copied, and is
             `changed`, `still_written`.
     """
-    waiting: list[Iterator[Entry | str]] = [_children(os.fsencode(folder), "")]
-    while waiting:
-        found = next(waiting[-1], None)
-        if found is None:
-            waiting.pop()
-        elif isinstance(found, str):
-            waiting.append(_children(os.fsencode(folder), found))
-        elif found.status is None and written_before_ns is not None and found.mtime_ns >= written_before_ns:
+    for found in _walked(partial(_children, os.fsencode(folder))):
+        if found.status is None and written_before_ns is not None and found.mtime_ns >= written_before_ns:
             yield found._replace(status="changed", reason="still_written")
         else:
             yield found
@@ -123,16 +118,7 @@ def list_objects(folder: Path) -> Iterator[Entry]:
 
     What stands for the inode is the store's own tag of the bytes: the time of an object is only told in seconds.
     """
-    store = cast("Any", folder)
-    waiting: list[Iterator[Entry | str]] = [_objects(store, "")]
-    while waiting:
-        found = next(waiting[-1], None)
-        if found is None:
-            waiting.pop()
-        elif isinstance(found, str):
-            waiting.append(_objects(store, found))
-        else:
-            yield found
+    return _walked(partial(_objects, cast("Any", folder)))
 
 
 def listing_table(folder: Path) -> pa.Table:
@@ -158,6 +144,19 @@ def safe_name(name: str) -> tuple[str, bytes | None]:
 def file_name(row: dict[str, Any]) -> str:
     """The name to open a file by, from a row that has `path` and `path_bytes`."""
     return os.fsdecode(row["path_bytes"]) if row["path_bytes"] is not None else str(row["path"])
+
+
+def _walked(children: Callable[[str], Iterator[Entry | str]]) -> Iterator[Entry]:
+    """Files depth first; `children` gives those of one folder, and its folders as the prefix to go on with."""
+    waiting = [children("")]
+    while waiting:
+        found = next(waiting[-1], None)
+        if found is None:
+            waiting.pop()
+        elif isinstance(found, str):
+            waiting.append(children(found))
+        else:
+            yield found
 
 
 def _children(root: bytes, prefix: str) -> Iterator[Entry | str]:
