@@ -1,1 +1,3 @@
 """Where, when and with what the flows run."""
+
+DEFAULT_POOL = "sortline"

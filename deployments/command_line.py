@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from deployments import DEFAULT_POOL
 from flows.command_line import app, main
 from flows.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 from flows.terminal import open_workspace, print_json, say
@@ -15,12 +17,11 @@ from flows.terminal import open_workspace, print_json, say
 __all__ = ["app", "main"]
 deployments_app = typer.Typer(no_args_is_help=True, help="What a Prefect server has of ours, and what the files say.")
 HomeOption = Annotated[Path, typer.Option("--home", help="Folder that runs start in; relative folders are below it.")]
-PoolOption = Annotated[str, typer.Option("--pool", envvar="SORTLINE_POOL", help="Work pool of the runs.")]
+PoolOption = Annotated[str, typer.Option("--pool", envvar="SORTLINEDEFAULT_POOL", help="Work pool of the runs.")]
 NotifyOption = Annotated[
     str, typer.Option("--notify", envvar="SORTLINE_NOTIFY", help="Address that is told of failures, drift, candidates.")
 ]
 _HERE = Path()
-_POOL = "sortline"
 
 
 @app.command()
@@ -35,12 +36,10 @@ def up(
     from deployments.definitions import place_variables
     from deployments.up import Installation, keep_up
 
-    installation = Installation(open_workspace(workspace), home.absolute(), host, port, _POOL)
-    variables = place_variables(installation.workspace, installation.home, _POOL)
+    installation = Installation(open_workspace(workspace), home.absolute(), host, port, DEFAULT_POOL)
+    variables = place_variables(installation.workspace, installation.home, DEFAULT_POOL)
 
     def deploy(environment: Mapping[str, str]) -> None:
-        import os
-
         os.environ.update(environment)
         _apply(variables, notify)
 
@@ -52,7 +51,7 @@ def up(
 def apply_deployments(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     home: HomeOption = _HERE,
-    pool: PoolOption = _POOL,
+    pool: PoolOption = DEFAULT_POOL,
     notify: NotifyOption = "",
 ) -> None:
     """Makes the server at PREFECT_API_URL what the files say."""
@@ -66,7 +65,7 @@ def apply_deployments(
 def show_differences(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     home: HomeOption = _HERE,
-    pool: PoolOption = _POOL,
+    pool: PoolOption = DEFAULT_POOL,
     as_json: JsonOption = False,
 ) -> None:
     """What the server at PREFECT_API_URL has otherwise than the files; exit code 1 where something is."""

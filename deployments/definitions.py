@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
+from deployments import DEFAULT_POOL
 from models.artifacts.workspace import Workspace
 from models.errors import SettingsError
 
 HERE = Path(__file__).parent
 PREFECT_FILE, AUTOMATIONS_FILE = HERE / "prefect.yaml", HERE / "automations.yaml"
-DEFAULT_POOL = "sortline"
 _VARIABLE = re.compile(r"\{\{\s*\$(\w+)\s*\}\}")
 
 

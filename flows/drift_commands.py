@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from flows.options import DEFAULT_WORKSPACE, JsonOption, NameOption, SetOption, WorkspaceOption
+from flows.options import DEFAULT_WORKSPACE, JsonOption, NameOption, OutArgument, SetOption, WorkspaceOption
 from flows.settings import DRIFT_GROUPS
 from flows.terminal import open_workspace, print_json, say, show_table
-from models.artifacts.places import place_of
 from models.artifacts.records import DriftReport
 from models.settings import parse_settings
 
 drift_app = typer.Typer(no_args_is_help=True, help="Drift: whether pictures and answers are still what they were.")
-OutArgument = Annotated[
-    Path, typer.Argument(help="Folder of the predictions, or its address.", show_default=False, parser=place_of)
-]
 
 
 @drift_app.command("show")

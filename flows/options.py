@@ -21,5 +21,8 @@ PlaceArgument = Annotated[
     Path,
     typer.Argument(help="Folder of pictures, or its address in a store: s3://...", show_default=False, parser=place_of),
 ]
+OutArgument = Annotated[
+    Path, typer.Argument(help="Folder of the predictions, or its address.", show_default=False, parser=place_of)
+]
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of pictures.", show_default=False)]
 DEFAULT_WORKSPACE = Path("workspace")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.options import JsonOption
+from flows.options import JsonOption, OutArgument
 from flows.terminal import print_json, progress_bars, say, show_table
 from models.artifacts.places import place_of
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from models.serving.verify import Checked
 
 predictions_app = typer.Typer(no_args_is_help=True, help="Predictions: other shapes of them, and their upkeep.")
-OutArgument = Annotated[
-    Path, typer.Argument(help="Folder of the predictions, or its address.", show_default=False, parser=place_of)
-]
 AllRowsOption = Annotated[bool, typer.Option("--all-rows", help="Also rows that have a newer one of the same path.")]
 WayOption = Annotated[Literal["link", "hardlink", "copy"], typer.Option("--by", help="How pictures get there.")]
 RowsOption = Annotated[int, typer.Option("--rows", help="Rows of a merged file, at most.", min=1)]
