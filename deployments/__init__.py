@@ -1,3 +1,1 @@
 """Where, when and with what the flows run."""
-
-DEFAULT_POOL = "sortline"

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from deployments import DEFAULT_POOL
 from flows.command_line import app, main
-from flows.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
+from flows.options import DEFAULT_POOL, DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 from flows.terminal import open_workspace, print_json, say
 
 __all__ = ["app", "main"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from deployments import DEFAULT_POOL
+from flows.options import DEFAULT_POOL
 from models.artifacts.workspace import Workspace
 from models.errors import SettingsError
 

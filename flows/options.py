@@ -26,3 +26,4 @@ OutArgument = Annotated[
 ]
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of pictures.", show_default=False)]
 DEFAULT_WORKSPACE = Path("workspace")
+DEFAULT_POOL = "sortline"

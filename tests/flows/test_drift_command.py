@@ -34,8 +34,9 @@ def _write(folder: Path, label: str, count: int, seed: int) -> None:
 
 @pytest.fixture
 def workspace(champion_workspace: Workspace, tmp_path: Path) -> Path:
-    """A copy: what these tests write to the history is nobody else's."""
-    return Path(shutil.copytree(champion_workspace.root, tmp_path / "workspace"))
+    """A copy without a history: other tests of the session may have scored with the same model."""
+    without = shutil.ignore_patterns("drift")
+    return Path(shutil.copytree(champion_workspace.root, tmp_path / "workspace", ignore=without))
 
 
 def test_batches_are_measured_and_remembered(workspace: Path, tmp_path: Path) -> None:
