@@ -134,9 +134,10 @@ def score_directly(
     from models.serving.reader import scored_batch
     from models.serving.score import ScoreJob, score_folder
     from models.serving.shadow import shadow_beside, shadow_digest
+    from models.serving.sites import open_scorer
 
     registry, scoring = Registry(workspace), groups["scoring"]
-    champion, sha256 = registry.open_champion(name, scoring.signature), shadow_digest(registry, name, groups["shadow"])
+    champion, sha256 = open_scorer(registry, name, scoring), shadow_digest(registry, name, groups["shadow"])
     job = ScoreJob(folder, champion, out, scoring, workspace.tuning_dir)
     summary = score_folder(job, str(uuid.uuid4()), on_progress=lambda d, t: sink("score", d, t))
     beside = None

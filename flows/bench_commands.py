@@ -29,10 +29,11 @@ def bench(
     """Measures every stage of scoring on pictures of a folder, and what share of the machine's bound a run reaches."""
     from models.serving.bench import measure_folder
     from models.serving.registry import Registry
+    from models.serving.sites import open_scorer
 
     settings = groups_of(BENCH_GROUPS, folder, [workspace], assignments or [])["scoring"]
     place = open_workspace(workspace)
-    bundle = Registry(place).open_champion(name, settings.signature)
+    bundle = open_scorer(Registry(place), name, settings)
     with progress_bars() as sink:
         report = measure_folder(Path(folder), bundle, settings, files, lambda d, t: sink("bench", d, t))
     show_bench(report)

@@ -13,6 +13,7 @@ from models.artifacts.workspace import Workspace
 from models.serving import score
 from models.serving.registry import Registry
 from models.serving.score import ScoreJob, ScoringSettings
+from models.serving.sites import open_scorer
 from tasks.scoring_progress import scoring_progress
 from tasks.spread import spread_over
 from tasks.spread_settings import SpreadSettings
@@ -33,7 +34,7 @@ def score_spread(
         spread: How it is spread.
     """
     workspace = Workspace.open(workspace_root)
-    champion = Registry(workspace).open_champion(name, scoring.signature)
+    champion = open_scorer(Registry(workspace), name, scoring)
     job = ScoreJob(place_of(folder), champion, place_of(out), scoring, workspace.tuning_dir)
     told = scoring_progress(name)
     summary = score.score_folder(job, str(flow_run.id), on_progress=told, open_writer=spread_over(spread))

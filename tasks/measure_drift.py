@@ -12,6 +12,7 @@ from models.drift.of_run import drift_of_output, drift_of_run
 from models.drift.settings import DriftSettings
 from models.reports.drift_report import file_drift
 from models.serving.registry import Registry
+from models.serving.sites import open_served
 from tasks.caching import SEALED
 
 
@@ -19,7 +20,7 @@ from tasks.caching import SEALED
 def measure_drift(summary: ArtifactRef, settings: DriftSettings, workspace: Workspace) -> ArtifactRef:
     """Drift report of the rows that a summary tells of; it is in the model's history, and on its page, too."""
     scored = read_record(summary, ScoreSummary)
-    bundle = Registry(workspace).open_bundle(scored.model_name, scored.bundle_sha256)
+    bundle = open_served(Registry(workspace), scored.model_name, scored.bundle_sha256)
     return _filed(drift_of_run(scored, bundle, settings), workspace)
 
 

@@ -9,6 +9,7 @@ from models.artifacts.ref import ArtifactRef, seal_record
 from models.artifacts.workspace import Workspace
 from models.serving import score
 from models.serving.registry import Registry
+from models.serving.sites import open_scorer
 from tasks.healing import can_heal
 from tasks.scoring_progress import scoring_progress
 
@@ -19,7 +20,7 @@ def score_folder(
     folder: str, name: str, out: str, settings: score.ScoringSettings, run_id: str, workspace: Workspace
 ) -> ArtifactRef:
     """Summary of an output in which every file of the folder has its row."""
-    champion = Registry(workspace).open_champion(name, settings.signature)
+    champion = open_scorer(Registry(workspace), name, settings)
     job = score.ScoreJob(place_of(folder), champion, place_of(out), settings, workspace.tuning_dir)
     summary = score.score_folder(job, run_id, on_progress=scoring_progress(name))
     return seal_record(workspace, "score_summary", summary, rows=summary.files)

@@ -15,7 +15,17 @@ Outcome = Literal["passed", "failed", "unknown"]
 Task = Literal["single_label", "multi_label"]
 Variant = Literal["float", "int8", "float16", "student", "pruned"]
 RegistryEventName = Literal[
-    "candidate", "imported", "approved", "rejected", "promoted", "refused", "rolled_back", "retired"
+    "candidate",
+    "imported",
+    "approved",
+    "rejected",
+    "promoted",
+    "refused",
+    "rolled_back",
+    "retired",
+    "adapted",
+    "adaptation_refused",
+    "site_removed",
 ]
 
 
@@ -444,11 +454,14 @@ class RegistryEvent(_Record):
 
     Attributes:
         at: when, as ISO 8601 in UTC.
-        event: `promoted` and `rolled_back` make a champion, `candidate` and `imported` one that waits for a person.
+        event: `promoted` and `rolled_back` make a champion, `candidate` and `imported` one that waits for a person,
+            `adapted` the adaptation that scores at a site from then on, until `site_removed`.
         macro_f1: of the bundle, on its test split.
         by: who, as user@host or as they named themselves; empty in lines of before 0.3.
         verdict_sha256: digest of the sealed verdict behind it; empty where there is none.
         prev_sha256: digest of the line before; zeros in the first, empty in lines of before 0.3.
+        site: that an adaptation is for; empty in all other events.
+        site_sha256: digest of the site file.
     """
 
     sequence: int
@@ -460,3 +473,5 @@ class RegistryEvent(_Record):
     by: str = ""
     verdict_sha256: str = ""
     prev_sha256: str = ""
+    site: str = ""
+    site_sha256: str = ""

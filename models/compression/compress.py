@@ -25,8 +25,8 @@ from models.errors import TrainingStopped
 from models.learning.metrics import confusion_counts, objective_value
 from models.learning.multi_label_metrics import given_labels, multi_label_objective
 from models.parallel import map_in_threads
-from models.serving.export import bytes_of, metadata_of
 from models.serving.lint import lint_model
+from models.serving.model_file import bytes_of, metadata_of
 from models.serving.picture_scorer import card_of
 from models.serving.session import ImageSession
 

@@ -6,7 +6,7 @@ import onnx
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from models.serving.export import bytes_of
+from models.serving.model_file import bytes_of
 
 
 def half_precision(onnx_bytes: bytes) -> bytes:

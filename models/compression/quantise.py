@@ -16,7 +16,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models.compression.equalise import equalised, with_corrected_biases
 from models.compression.graph import convolutions
-from models.serving.export import bytes_of
+from models.serving.model_file import bytes_of
 
 # Convolutions and what stays in integers between them; pooling, the head and recurrence stay float, where they cost
 # little and a range that several scales share would cost much.

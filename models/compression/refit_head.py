@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 
 from models.compression.graph import Floats, put, tensors_of, values_of
-from models.serving.export import bytes_of
+from models.serving.model_file import bytes_of
 
 _WEIGHT, _BIAS = "head_0_weight", "head_0_bias"
 # In units of the embeddings' variance: enough that a few hundred pictures do not overrule the head.

@@ -84,8 +84,15 @@ def usable_rows(manifest: pa.Table) -> pa.Table:
     """The rows of a manifest that decode and have a label or a list of labels."""
     import pyarrow.compute as pc  # noqa: PLC0415 - takes time, and cards need this module's settings only
 
-    labelled = pc.or_(manifest["label"].is_valid(), manifest["labels"].is_valid())
-    return manifest.filter(pc.and_(pc.equal(manifest["status"], "ok"), labelled))
+    readable = readable_rows(manifest)
+    return readable.filter(pc.or_(readable["label"].is_valid(), readable["labels"].is_valid()))
+
+
+def readable_rows(manifest: pa.Table) -> pa.Table:
+    """The rows of a manifest that decode, whether they have a label or not."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    return manifest.filter(pc.equal(manifest["status"], "ok"))
 
 
 def row_classes(rows: pa.Table) -> list[tuple[str, ...]]:

@@ -16,6 +16,7 @@ from models.serving.commit import OutputStore
 from models.serving.commit_log import Commit
 from models.serving.reader import open_output
 from models.serving.registry import Registry
+from models.serving.sites import open_served
 
 
 def drift_of_run(summary: ScoreSummary, bundle: Bundle, settings: DriftSettings) -> DriftReport:
@@ -36,7 +37,7 @@ def drift_of_output(out: Path, registry: Registry, name: str, settings: DriftSet
     if not scored:
         raise SettingsError(f"{out} holds no predictions of {name}", "the --out of a run of this model", "Check both.")
     mine = [commit for commit in scored if commit.run_id == scored[-1].run_id]
-    bundle = registry.open_bundle(name, scored[-1].bundle_sha256)
+    bundle = open_served(registry, name, scored[-1].bundle_sha256)
     return _drift_of(store, mine, bundle, settings, NO_PRIOR)
 
 

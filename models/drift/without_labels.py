@@ -76,6 +76,8 @@ def judge_without_labels(
     scored = batch.filter(pc.equal(batch["status"], "ok"))
     if bundle.card.task == "multi_label" or len(bundle.card.classes) < 2:
         return _untold("unknown", "told for models that give one of several classes a picture")
+    if bundle.site is not None:
+        return _untold("unknown", "told for a champion as it is; a site has too few labels to test it by")
     rows = min(scored.num_rows, bundle.baseline.num_rows)
     if rows < settings.min_rows:
         return _untold("not_enough_data", f"{rows} pictures, at least {settings.min_rows} are needed")

@@ -14,6 +14,7 @@ from models.serving.commit import OutputStore
 from models.serving.commit_log import Commit
 from models.serving.registry import Registry
 from models.serving.signature import UNSIGNED, SignatureSettings
+from models.serving.sites import open_served
 
 _SHOWN_NAMES = 5
 
@@ -70,7 +71,7 @@ def chosen_pictures(
     store = OutputStore(choice.predictions)
     bundle_sha256 = _last_commit(store, folder, model_name).bundle_sha256
     paths = _least_sure(store, bundle_sha256, folder, choice.least_sure)
-    bundle = registry.open_bundle(model_name, bundle_sha256, signature)
+    bundle = open_served(registry, model_name, bundle_sha256, signature)
     return Chosen(bundle, paths, "those that it was least sure of when it scored, the smallest margin first")
 
 

@@ -47,10 +47,10 @@ def load_picture(path: Path, image_id: str, draft_px: int | None = None) -> Pict
 class FeatureStore:
     """Features on disk, in parts of 512 pictures; a part is whole or absent, so an interrupted run goes on."""
 
-    def __init__(self, folder: Path, trunk: bytes, preprocess: Preprocess) -> None:
+    def __init__(self, folder: Path, trunk: bytes, preprocess: Preprocess, kind: str = "") -> None:
         self._trunk = trunk
         self._preprocess = preprocess
-        key = hashlib.sha256(trunk + preprocess.digest.encode()).hexdigest()[:20]
+        key = hashlib.sha256(trunk + preprocess.digest.encode() + kind.encode()).hexdigest()[:20]
         self._folder = folder / key
 
     def features(

@@ -22,10 +22,11 @@ from models.learning.lesson import sample_of
 from models.learning.pixel_store import PixelStore
 from models.parallel import map_in_threads
 from models.serving.answer_graph import DISTANCE, ENERGY, Bank, with_answers, with_foreign_parts
+from models.serving.embedding_spread import EmbeddingSpread
 from models.serving.picture_scorer import card_of
 from models.serving.session import ImageSession
 
-_TUNE_ROWS = 1000
+_TUNE_ROWS, _SPREAD_ROWS = 1000, 500
 Floats = NDArray[np.float64]
 
 
@@ -51,11 +52,12 @@ def fit_answers(
     """
     card = card_of(onnx_bytes)
     bank, scale = _foreign(onnx_bytes, card, pictures, settings, seed)
+    spread = _spread(onnx_bytes, card, pictures, seed)
     rules = _rules(card, _calibrated(onnx_bytes, card, calibration, pictures), settings)
     if bank is not None:
         update = {"ood_neighbours": bank.neighbours, "ood_bank_rows": len(bank.embeddings)}
         rules = rules.model_copy(update={**update, "ood_false_alarm_rate": settings.false_alarm_rate})
-    return with_answers(onnx_bytes, card.model_copy(update={"answers": rules}), bank, scale)
+    return with_answers(onnx_bytes, card.model_copy(update={"answers": rules}), bank, scale, spread)
 
 
 class _Calibrated(NamedTuple):
@@ -122,6 +124,15 @@ def _foreign(
     found = _outputs(ImageSession(with_foreign_parts(onnx_bytes, bank)), judged, DISTANCE, ENERGY)
     distance, energy = (found[name].astype(np.float64) for name in (DISTANCE, ENERGY))
     return bank, fit_scale(distance, energy, settings.false_alarm_rate)
+
+
+def _spread(onnx_bytes: bytes, card: ModelCard, pictures: Pictures, seed: int) -> EmbeddingSpread:
+    """The spread of embeddings of training pictures, as often as their classes come."""
+    train = sample_of(pictures.folder, pictures.split, TRAIN, card.classes)
+    kept = np.sort(np.random.default_rng(seed).permutation(len(train.paths))[:_SPREAD_ROWS]).tolist()
+    store = PixelStore(pictures.features_dir / "pixels", card.preprocess)
+    pixels = store.pixels([train.paths[k] for k in kept], [train.image_ids[k] for k in kept])
+    return EmbeddingSpread.of(_outputs(ImageSession(onnx_bytes), pixels, "embedding")["embedding"])
 
 
 def _outputs(session: ImageSession, pixels: NDArray[np.uint8], *names: str) -> dict[str, NDArray[np.float32]]:

@@ -42,6 +42,19 @@ class BundleParts(NamedTuple):
     golden: pa.Table
 
 
+class AppliedSite(NamedTuple):
+    """An adaptation that a bundle answers with.
+
+    Attributes:
+        bundle_sha256: of the bundle as it is without it.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    bundle_sha256: str
+
+
 class Bundle(NamedTuple):
     """A bundle that was read and checked.
 
@@ -51,6 +64,7 @@ class Bundle(NamedTuple):
         baseline: table EVALUATION of the test split, against which drift is measured.
         golden: table GOLDEN of pictures that the model has to answer as it did where it was made.
         signed_by: fingerprint of the trusted key that signed it; None where that was not asked or not to be told.
+        site: the adaptation that it answers with; all but the scorecard is then the site's.
     """
 
     folder: Path
@@ -61,6 +75,7 @@ class Bundle(NamedTuple):
     baseline: pa.Table
     golden: pa.Table
     signed_by: str | None = None
+    site: AppliedSite | None = None
 
 
 def served_file(card: ModelCard) -> str:

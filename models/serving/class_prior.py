@@ -133,6 +133,10 @@ def prior_shift(bundle: Bundle, wished: Sequence[str]) -> PriorShift:
         raise _refused(
             f"a class prior of {', '.join(wished)}", f"a share above 0 for each of {', '.join(classes)}, 1 in all"
         )
+    if bundle.site is not None:
+        # What a site's labels could tell is in its scores already, and they are few.
+        old = np.array(bundle.card.effective_prior)
+        return PriorShift(Calibration(1.0, np.zeros(len(classes)), old), shares / shares.sum())
     known = bundle.baseline
     calibration = fit_calibration(probability_rows(known, len(classes)), class_positions(known, classes))
     return PriorShift(calibration, shares / shares.sum())

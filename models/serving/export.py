@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Sequence
@@ -16,9 +15,7 @@ from models.artifacts.records import ModelCard
 from models.errors import ExportMismatch
 from models.learning.head import Layer
 from models.networks.registry import UprightTrunk
-from models.serving.picture_scorer import CARD_KEY
-
-TOP_CLASSES = 5
+from models.serving.model_file import TOP_CLASSES, bytes_of, metadata_of
 
 
 def trunk_onnx(trunk: torch.nn.Module, size_px: int, channels: int = 3) -> bytes:
@@ -126,22 +123,6 @@ def _declare_outputs(graph: onnx.GraphProto, class_count: int) -> None:
     graph.output.extend(outputs)
 
 
-def metadata_of(card: ModelCard, opset: int) -> dict[str, str]:
-    """What a reader in any language finds in the file: docs/bundle.md explains each entry."""
-    return {
-        CARD_KEY: card.model_dump_json(),
-        "sortline.schema_version": str(card.schema_version),
-        "sortline.task": card.task,
-        "sortline.classes": json.dumps(card.classes),
-        "sortline.preprocess": card.preprocess.model_dump_json(),
-        "sortline.preprocess_sha256": card.preprocess.digest,
-        "sortline.data_sha256": card.data_sha256,
-        "sortline.training_sha256": card.training_sha256,
-        "sortline.weights_licence": card.weights_licence,
-        "sortline.opset": str(opset),
-    }
-
-
 def _without_source_paths(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph without the exporter's notes, which name folders of the machine it ran on."""
     for node in model.graph.node:
@@ -152,9 +133,3 @@ def _without_source_paths(model: onnx.ModelProto) -> onnx.ModelProto:
     del model.graph.metadata_props[:]
     del model.metadata_props[:]
     return model
-
-
-def bytes_of(model: onnx.ModelProto) -> bytes:
-    """The file of a model; equal models, equal bytes."""
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data

@@ -38,12 +38,14 @@ class Deed(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An event before it has its place in a history."""
+    """An event before it has its place in a history; `site` and `site_sha256` are of an adaptation."""
 
     event: RegistryEventName
     bundle_sha256: str
     macro_f1: float
     deed: Deed
+    site: str = ""
+    site_sha256: str = ""
 
 
 class History(NamedTuple):
@@ -107,6 +109,8 @@ def _with(history: History, entry: Entry) -> History:
         by=entry.deed.by,
         verdict_sha256=entry.deed.verdict_sha256,
         prev_sha256=history.digest(sequence - 1),
+        site=entry.site,
+        site_sha256=entry.site_sha256,
     )
     return history._replace(
         events=(*history.events, event),

@@ -11,7 +11,7 @@ from models.errors import SettingsError
 from models.serving.bundle import MANIFEST_FILE
 from models.serving.history import Deed, Entry, History
 from models.serving.registry import Registry
-from models.serving.standing import Standing
+from models.serving.standing import Standing, adaptations
 
 KEPT_CHAMPIONS = 5
 
@@ -26,9 +26,10 @@ class Retired(NamedTuple):
 def retire(registry: Registry, name: str, deed: Deed, keep: int = KEPT_CHAMPIONS) -> list[Retired]:
     """The bundles that are now deleted, oldest first; the history keeps all their events.
 
-    Kept are the champion, the candidate, the last `keep` champions before it, and the bundles of the last `keep`
-    promotions. A bundle without any event is kept too: a training may be about to judge it. The history says what is
-    deleted before it is, so that after an interruption the next run deletes the rest.
+    Kept are the champion, the candidate, the last `keep` champions before it, the bundles of the last `keep`
+    promotions, and those that a site is adapted from. A bundle without any event is kept too: a training may be about
+    to judge it. The history says what is deleted before it is, so that after an interruption the next run deletes the
+    rest.
 
     Args:
         registry: holds the bundles.
@@ -57,6 +58,7 @@ def kept_bundles(history: History, standing: Standing, keep: int) -> set[str]:
     promoted = [event for event in history.events if event.event == "promoted"]
     # One more than `keep`: the champion stands at the end of its line.
     kept = {event.bundle_sha256 for event in (*standing.line[-keep - 1 :], *promoted[-keep:])}
+    kept |= {event.bundle_sha256 for event in adaptations(history.events).values()}
     return kept | {event.bundle_sha256 for event in (standing.candidate, standing.before) if event is not None}
 
 

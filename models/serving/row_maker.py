@@ -24,7 +24,8 @@ class RowMaker(NamedTuple):
 
     Attributes:
         card: of the model that answers.
-        bundle_sha256: of its bundle.
+        bundle_sha256: of its bundle, and of the site's adaptation where it answers with one.
+        site: that it answers for; None: no site.
         prior: what turns its scores into those that are written.
         settings: how many classes a row keeps.
         run_id: of the run.
@@ -33,6 +34,7 @@ class RowMaker(NamedTuple):
 
     card: ModelCard
     bundle_sha256: str
+    site: str | None
     prior: PriorShift
     settings: ScoringSettings
     run_id: str
@@ -50,6 +52,7 @@ class RowMaker(NamedTuple):
         stamp = {
             "model_name": self.card.name,
             "bundle_sha256": self.bundle_sha256,
+            "site": self.site,
             "plan_id": shard.plan.plan_id,
             "run_id": self.run_id,
             "scored_at": self.clock(),

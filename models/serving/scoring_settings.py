@@ -13,6 +13,8 @@ from models.serving.session import SessionSettings
 from models.serving.signature import SignatureSettings
 from models.settings import Settings
 
+SITE_PATTERN = r"([a-z0-9][a-z0-9-]{0,62})?"
+
 
 class ScoringSettings(Settings):
     """How a folder is scored."""
@@ -85,6 +87,13 @@ class ScoringSettings(Settings):
         title="Class prior",
         description="Shares of the classes that are expected in the folder, as good=0.9,broken=0.1; scores are "
         "corrected to them. Empty: as among the test pictures.",
+    )
+
+    site: str = Field(
+        default="",
+        pattern=SITE_PATTERN,
+        title="Site",
+        description="Site whose adaptation answers, as `sortline adapt` made it; empty: the champion as it is.",
     )
 
     @property

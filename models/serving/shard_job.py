@@ -16,6 +16,8 @@ from models.serving.commit import OutputStore
 from models.serving.engine import Shard
 from models.serving.scoring_settings import ScoringSettings
 from models.serving.shard_writer import ThreadWriter, Work
+from models.serving.site_file import read_site_file
+from models.serving.sites import at_site
 
 # Of a plan, and the number of a shard in it.
 ShardName = tuple[str, int]
@@ -27,6 +29,8 @@ class ShardJob(BaseModel):
     Attributes:
         folder: path or address of the pictures.
         bundle: path of the bundle, which every machine has to see.
+        site: path of the site file that it answers with; empty: none.
+        site_sha256: of that file.
         out: path or address of the output.
         slot: number of the process among those that score side by side.
     """
@@ -36,6 +40,8 @@ class ShardJob(BaseModel):
     folder: str
     bundle: str
     bundle_sha256: str
+    site: str = ""
+    site_sha256: str = ""
     out: str
     settings: ScoringSettings
     run_id: str
@@ -44,10 +50,13 @@ class ShardJob(BaseModel):
     @classmethod
     def of(cls, work: Work, threads: int, slot: int) -> ShardJob:
         """The job of one process with so many threads; 0: all cores that it may use."""
+        site = work.bundle.site
         return cls(
             folder=str(work.folder),
             bundle=str(work.bundle.folder),
             bundle_sha256=work.bundle.sha256,
+            site=str(site.path) if site else "",
+            site_sha256=site.sha256 if site else "",
             out=str(work.out),
             settings=work.settings.model_copy(update={"threads": threads}),
             run_id=work.run_id,
@@ -61,6 +70,8 @@ class ShardJob(BaseModel):
             ArtifactChanged: the bundle is not the one that the run began with.
         """
         bundle = read_bundle(Path(self.bundle), self.settings.signature)
+        if self.site:
+            bundle = at_site(bundle, read_site_file(Path(self.site), self.site_sha256))
         if bundle.sha256 != self.bundle_sha256:
             raise ArtifactChanged(
                 f"the bundle in {self.bundle} was replaced", "the one that the run began with", "Run it again."

@@ -69,7 +69,8 @@ class ThreadWriter:
         self.provider: Provider = scorer.provider
         self._store, self._engine = OutputStore(work.out), engine
         prior = prior_shift(work.bundle, work.settings.class_prior)
-        self._maker = RowMaker(scorer.card, work.bundle.sha256, prior, work.settings, work.run_id, work.clock)
+        site = work.bundle.site.name if work.bundle.site else None
+        self._maker = RowMaker(scorer.card, work.bundle.sha256, site, prior, work.settings, work.run_id, work.clock)
 
     @classmethod
     def open(cls, work: Work, until_end: ExitStack) -> ThreadWriter:

@@ -52,6 +52,21 @@ def standing_of(events: Iterable[RegistryEvent]) -> Standing:
     return Standing(tuple(replay.line), replay.candidate, frozenset(replay.withdrawn), frozenset(replay.retired))
 
 
+def adaptations(events: Iterable[RegistryEvent]) -> dict[str, RegistryEvent]:
+    """By the name of a site, the event of the adaptation that scores there now.
+
+    Args:
+        events: of one model, oldest first.
+    """
+    found: dict[str, RegistryEvent] = {}
+    for event in events:
+        if event.event == "adapted":
+            found[event.site] = event
+        elif event.event == "site_removed":
+            found.pop(event.site, None)
+    return dict(sorted(found.items()))
+
+
 class _Replay:
     """What is known after some of the events."""
 

@@ -1,0 +1,1 @@
+"""Adapting a champion to one site from its pictures; needs no torch."""
