@@ -53,12 +53,20 @@ def write_labelled(cells: Path, target: Path, a_class: int) -> Path:
     return target
 
 
-def make(name: str, labelled: Path, workspace: Workspace) -> Made:
-    """The chain's own functions, from labelled pictures to a bundle of the exported model in floats."""
+def make(network: str, labelled: Path, workspace: Workspace, name: str = "") -> Made:
+    """The chain's own functions, from labelled pictures to a bundle of the exported model in floats.
+
+    Args:
+        network: one of NETWORKS.
+        labelled: folder of pictures.
+        workspace: where all of it lies.
+        name: of the model; empty: as the network.
+    """
+    name = name or network
     split = split_of(labelled)
     plan = plan_resampling(split, ResamplingSettings())
     places = Places(workspace.features_dir, workspace.states_dir)
-    lesson = prepare_lesson(labelled, split, plan, NETWORKS[name])
+    lesson = prepare_lesson(labelled, split, plan, NETWORKS[network])
     checkpoint = fit_classifier(lesson, Subject(name, "0" * 64), places)
     encoded = encode_checkpoint(checkpoint)
     exported = export_checkpoint(encoded, labelled, split, workspace.features_dir)

@@ -192,7 +192,7 @@ def _proof(case: _Case, rows: Rows, held: HeldOut, settings: AdaptSettings) -> S
     positions = np.array([k for k, label in enumerate(case.pictures.labels) if label is not None], dtype=np.int64)
     answered = Tail(case.bundle.onnx_bytes).run(case.pictures.embeddings[positions], "probabilities").argmax(1)
     base = np.array([case.bundle.card.classes[k] for k in answered]) == np.array(labels)
-    adapted = held.logits.argmax(1) == rows.class_index
+    adapted = held.right_share(rows.class_index)
     return SiteProof(
         rows=len(labels),
         base=balanced_accuracy(rows.class_index, base),
@@ -239,7 +239,7 @@ def _rules(case: _Case, rows: Rows, held: HeldOut | None, prior_shift: Floats) -
     if held is None:
         kept = tuple(t for t in rules.thresholds if t.label in case.classes)
         return rules.model_copy(update={"thresholds": kept})
-    scores = softmax(held.logits / held.head.temperature + prior_shift)
+    scores = softmax(held.logits[0] / held.head.temperature + prior_shift)
     thresholds = class_thresholds(rows.class_index, scores, case.classes, rules.target_coverage)
     own = {"thresholds": thresholds, "calibration_rows": len(scores), "risk_coverage": (), "risk_bound": None}
     return rules.model_copy(update=own)

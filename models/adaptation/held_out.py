@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from models.adaptation.settings import AdaptSettings
 from models.adaptation.site_head import (
@@ -21,8 +22,7 @@ from models.adaptation.site_head import (
 
 PROTOTYPES = "prototypes"
 _RESAMPLES = 2000
-# Above so many rows one division into folds chooses: more change nothing, and cost seconds.
-_NESTED_UP_TO = 300
+_DIVISIONS, _NESTED_UP_TO = 3, 200
 
 
 class Recipe(NamedTuple):
@@ -41,12 +41,16 @@ class HeldOut(NamedTuple):
 
     Attributes:
         head: fitted on all rows, with its temperature.
-        logits: (N, K), before the temperature.
+        logits: (R, N, K) of R divisions into folds, before the temperature.
     """
 
     recipe: Recipe
     head: SiteHead
     logits: Floats
+
+    def right_share(self, class_index: NDArray[np.int64]) -> Floats:
+        """(N,) in which share of the divisions each row is answered right."""
+        return np.asarray((self.logits.argmax(2) == class_index).mean(0))
 
 
 def recipes(settings: AdaptSettings) -> list[Recipe]:
@@ -58,21 +62,31 @@ def recipes(settings: AdaptSettings) -> list[Recipe]:
 def choose_head(rows: Rows, settings: AdaptSettings) -> HeldOut:
     """The head for a site.
 
-    The choice is made anew in every fold, without the rows that are held out there, so that what is told of them is
-    not flattered by it.
+    Of few rows the choice is made anew in every fold, without those that are held out there, so that what is told of
+    them is not flattered by it.
 
     Args:
         rows: labelled pictures.
         settings: what is tried.
     """
-    logits = np.zeros_like(rows.base_logits)
     tried = recipes(settings)
-    overall = _chosen(rows, tried, settings)
-    for train, held in folds(rows.class_index, settings.folds, settings.seed):
-        nested = _chosen(rows.take(train), tried, settings) if len(rows.class_index) <= _NESTED_UP_TO else overall
-        logits[held] = nested.fit(rows.take(train)).logits(rows.take(held))
-    head = overall.fit(rows)
-    return HeldOut(overall, head._replace(temperature=fit_temperature(logits, rows)), logits)
+    # Thousands of small products: threads would only wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        overall = _chosen(rows, tried, settings)
+        logits = np.stack([_held_logits(rows, tried, overall, settings, k) for k in range(_DIVISIONS)])
+        head = overall.fit(rows)
+    return HeldOut(overall, head._replace(temperature=fit_temperature(logits[0], rows)), logits)
+
+
+def _held_logits(rows: Rows, tried: list[Recipe], overall: Recipe, settings: AdaptSettings, division: int) -> Floats:
+    """(N, K) of one division into folds."""
+    logits = np.zeros_like(rows.base_logits)
+    # The choice costs seconds where there are many rows, and hardly depends on which of them are left out.
+    is_nested = len(rows.class_index) <= _NESTED_UP_TO
+    for train, held in folds(rows.class_index, settings.folds, settings.seed + division):
+        recipe = _chosen(rows.take(train), tried, settings) if is_nested else overall
+        logits[held] = recipe.fit(rows.take(train)).logits(rows.take(held))
+    return logits
 
 
 def folds(
@@ -96,24 +110,24 @@ def folds(
         yield np.flatnonzero(fold != k), np.flatnonzero(fold == k)
 
 
-def balanced_accuracy(class_index: NDArray[np.int64], is_right: NDArray[np.bool_]) -> float:
+def balanced_accuracy(class_index: NDArray[np.int64], right_share: Floats | NDArray[np.bool_]) -> float:
     """Mean over the classes that are there of the share of their rows that is right."""
-    return float(np.mean([is_right[class_index == k].mean() for k in np.unique(class_index)]))
+    return float(np.mean([right_share[class_index == k].mean() for k in np.unique(class_index)]))
 
 
-def sureness(class_index: NDArray[np.int64], base: NDArray[np.bool_], adapted: NDArray[np.bool_], seed: int) -> float:
+def sureness(class_index: NDArray[np.int64], base: NDArray[np.bool_], adapted: Floats, seed: int) -> float:
     """Share of resamples, class by class, in which the adaptation has the higher balanced accuracy; ties count half.
 
     Args:
         class_index: (N,) true classes.
         base: (N,) whether the champion is right.
-        adapted: (N,) whether the adaptation is right.
+        adapted: (N,) how often the adaptation is right, 0..1.
         seed: of the resamples.
     """
     rng, gaps = np.random.default_rng(seed), np.zeros(_RESAMPLES)
-    difference = adapted.astype(np.float64) - base
+    difference = adapted - base
     for k in np.unique(class_index):
-        mine = difference[class_index == k]
+        mine: Floats = difference[class_index == k]
         gaps += mine[rng.integers(len(mine), size=(_RESAMPLES, len(mine)))].mean(1)
     return float((gaps > 0).mean() + 0.5 * (gaps == 0).mean())
 

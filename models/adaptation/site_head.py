@@ -15,6 +15,7 @@ from scipy.special import log_softmax
 
 Floats = NDArray[np.float64]
 _STEPS = 200
+_LEAST_SQUARE = 1e-10
 # How far the logarithm of a temperature is expected from 0 before any row was seen.
 _LOG_TEMPERATURE_SD = 0.7
 _MOST_LOG_TEMPERATURE = 3.0
@@ -78,23 +79,31 @@ def fit_site_head(rows: Rows, base_share: float, penalty: float) -> SiteHead:
         base_share: of the champion's logits that stays, 0..1.
         penalty: on the squared weights, a feature.
     """
-    count, classes = rows.base_logits.shape
-    # In the span of the rows, or of the features, whichever is smaller: both hold the best layer.
-    basis = rows.features if count <= rows.features.shape[1] else np.eye(rows.features.shape[1])
-    inner, seen = basis @ basis.T, rows.features @ basis.T
-    strength, weight = penalty * rows.features.shape[1], rows.weight
+    classes = rows.base_logits.shape[1]
+    basis = _basis(rows.features)
+    seen, strength, weight = rows.features @ basis.T, penalty * rows.features.shape[1], rows.weight
     wanted, offset = np.eye(classes)[rows.class_index], base_share * rows.base_logits
 
     def loss(values: Floats) -> tuple[float, Floats]:
         part, bias = values[:-classes].reshape(-1, classes), values[-classes:]
         told = log_softmax(offset + seen @ part + bias, axis=1)
-        gap, pull = weight[:, np.newaxis] * (np.exp(told) - wanted), strength * (inner @ part)
+        gap, pull = weight[:, np.newaxis] * (np.exp(told) - wanted), strength * part
         value = -(weight * (wanted * told).sum(1)).sum() + 0.5 * (part * pull).sum()
         return float(value), np.concatenate([(seen.T @ gap + pull).ravel(), gap.sum(0)])
 
     start = np.zeros((len(basis) + 1) * classes)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}).x
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS, "ftol": 1e-7}).x
     return SiteHead(base_share, found[:-classes].reshape(-1, classes).T @ basis, found[-classes:])
+
+
+def _basis(features: Floats) -> Floats:
+    """(R, D) orthonormal rows whose span holds the best layer: that of the features, or the whole space if smaller."""
+    count, width = features.shape
+    if count > width:
+        return np.eye(width)
+    squares, directions = np.linalg.eigh(features @ features.T)
+    kept = squares > squares.max() * _LEAST_SQUARE
+    return np.asarray((directions[:, kept] / np.sqrt(squares[kept])).T @ features)
 
 
 def prototype_head(rows: Rows) -> SiteHead:
