@@ -12,7 +12,6 @@ import statistics
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,6 @@ from tests.chain import split_of
 
 KINDS = ("mono", "poly")
 A_CLASS = (0, 5, 10, 20, 50)
-AT = datetime(2026, 1, 1, tzinfo=UTC)
 TIMED, ROUNDS = 300, 9
 
 
@@ -81,7 +79,7 @@ def answers_right(bundle: Bundle, onnx_bytes: bytes, pictures: SitePictures, row
 
 def repeat(bundle: Bundle, pictures: SitePictures, a_class: int, draws: int) -> dict[str, Any]:
     """Figures over draws, for so many labels a class."""
-    base, adapted, accepted, taken, seconds, bytes_ = [], [], [], [], [], []
+    base, adapted, accepted, taken, seconds = [], [], [], [], []
     settings = AdaptSettings(without_proof=not a_class)
     for seed in range(draws):
         rng = np.random.default_rng(seed)
@@ -89,15 +87,13 @@ def repeat(bundle: Bundle, pictures: SitePictures, a_class: int, draws: int) -> 
         known, held = order[: len(order) // 2], order[len(order) // 2 :]
         site = draw(pictures, known, a_class, rng)
         started = time.perf_counter()
-        found: Adaptation = adapt(bundle, site, "other", settings.model_copy(update={"seed": seed}), AT)
+        found: Adaptation = adapt(bundle, site, "other", settings.model_copy(update={"seed": seed}))
         seconds.append(time.perf_counter() - started)
         model = with_site(bundle.onnx_bytes, bundle.card, found.site)
         base.append(answers_right(bundle, bundle.onnx_bytes, pictures, held))
         adapted.append(answers_right(bundle, model, pictures, held))
         accepted.append(found.is_accepted)
         taken.append(adapted[-1] if found.is_accepted else base[-1])
-        numbers = found.site.numbers
-        bytes_.append(2 * (numbers.gain.size + numbers.shift.size + numbers.weight.size))
     return {
         "labels_a_class": a_class,
         "draws": draws,
@@ -114,7 +110,7 @@ def scoring_cost(bundle: Bundle, folder: Path, pictures: SitePictures) -> dict[s
     """Time of scoring files with a site over the time without, by turns."""
     rng = np.random.default_rng(0)
     site = draw(pictures, np.arange(len(pictures.labels)), 10, rng)
-    adapted = with_site(bundle.onnx_bytes, bundle.card, adapt(bundle, site, "other", AdaptSettings(), AT).site)
+    adapted = with_site(bundle.onnx_bytes, bundle.card, adapt(bundle, site, "other", AdaptSettings()).site)
     scorers = [PictureScorer(data, NO_LIMITS) for data in (bundle.onnx_bytes, adapted)]
     paths = sorted(path for path in folder.rglob("*.png"))[:TIMED]
     ratios = []

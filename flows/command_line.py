@@ -30,6 +30,7 @@ from flows.options import (
 from flows.predictions_commands import predictions_app, verify_predictions
 from flows.prefect_environment import has_server, prepare_prefect
 from flows.settings import ALL_GROUPS, AUDIT_GROUPS, SCORE_GROUPS, TRAIN_GROUPS
+from flows.site_commands import adapt, sites_app
 from flows.terminal import SpokenGroup, leave, open_workspace, print_json, progress_bars, say, show_table
 from models.artifacts.places import place_of
 from models.learning.training_settings import TrainingSettings
@@ -46,6 +47,8 @@ app = typer.Typer(
 app.add_typer(models_app, name="models")
 app.add_typer(predictions_app, name="predictions")
 app.add_typer(drift_app, name="drift")
+app.add_typer(sites_app, name="sites")
+app.command()(adapt)
 app.command()(explain)
 app.command()(bench)
 
@@ -161,6 +164,9 @@ def score(
     ],
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     assignments: SetOption = None,
+    site: Annotated[
+        str, typer.Option("--site", help="Site whose adaptation answers; else the champion as it is.")
+    ] = "",
     as_json: JsonOption = False,
     as_flow: Annotated[
         bool, typer.Option("--flow", help="As a Prefect flow run; so too with PREFECT_API_URL.")
@@ -172,7 +178,8 @@ def score(
     """Gives every file of a folder its row; exit code 0 also when some pictures are bad: their rows say so."""
     if verify:
         verify_predictions(folder, out, as_json)
-    groups = answers.groups_of(SCORE_GROUPS, folder, [workspace, out], assignments or [])
+    named = [f"scoring.site={site}"] if site else []
+    groups = answers.groups_of(SCORE_GROUPS, folder, [workspace, out], [*(assignments or []), *named])
     place = open_workspace(workspace)
     with progress_bars() as sink:
         if as_flow or has_server() or groups["spread"].runner != "none":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.adaptation.settings import AdaptSettings
 from models.compression.settings import CompressionSettings
 from models.data.resample import ResamplingSettings
 from models.data.scan import ScanSettings
@@ -40,7 +41,13 @@ SCORE_GROUPS: dict[str, type[Settings]] = {
     "shadow": ShadowSettings,
     "spread": SpreadSettings,
 }
+ADAPT_GROUPS: dict[str, type[Settings]] = {"scan": ScanSettings, "adapt": AdaptSettings}
 DRIFT_GROUPS: dict[str, type[Settings]] = {"drift": DriftSettings}
 BENCH_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings}
 EXPLAIN_GROUPS: dict[str, type[Settings]] = {"explain": ExplainSettings, "signature": SignatureSettings}
-ALL_GROUPS: dict[str, type[Settings]] = {**TRAIN_GROUPS, **SCORE_GROUPS, "explain": ExplainSettings}
+ALL_GROUPS: dict[str, type[Settings]] = {
+    **TRAIN_GROUPS,
+    **SCORE_GROUPS,
+    "explain": ExplainSettings,
+    "adapt": AdaptSettings,
+}

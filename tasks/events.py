@@ -10,6 +10,8 @@ DRIFT_FOUND = "sortline.drift.found"
 CANDIDATE_WAITS = "sortline.candidate.waits"
 CHAMPION_CHANGED = "sortline.champion.changed"
 FILES_FAILED = "sortline.files.failed"
+SITE_ADAPTED = "sortline.site.adapted"
+SITE_REFUSED = "sortline.site.refused"
 
 
 def tell_event(event: str, model_name: str, payload: Mapping[str, object]) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.adaptation.case import Case, base_logits, half, labelled_rows, site_case
 from models.adaptation.held_out import HeldOut, balanced_accuracy, choose_head, sureness
 from models.adaptation.settings import AdaptSettings
 from models.adaptation.site_head import Floats, Rows, SiteHead, untaught_head
@@ -20,17 +18,14 @@ from models.artifacts.tables import EVALUATION, table_of
 from models.data.limits import NO_LIMITS
 from models.data.look import Look
 from models.drift.without_labels import estimated_mix
-from models.errors import DataError, SettingsError
 from models.judging.conformal import class_thresholds
 from models.learning.evaluation_rows import class_positions
 from models.serving.bundle import Bundle
 from models.serving.class_prior import softmax
-from models.serving.embedding_spread import EmbeddingSpread, spread_of
 from models.serving.golden import golden_files, golden_table
-from models.serving.lint import read_metadata
 from models.serving.picture_scorer import PictureScorer
 from models.serving.site_file import SiteFile, SiteNumbers
-from models.serving.site_graph import require_adaptable, with_site
+from models.serving.site_graph import with_site
 from models.version import __version__
 
 # A feature that hardly moves at the site must not be blown up.
@@ -51,30 +46,7 @@ class Adaptation(NamedTuple):
     reason: str
 
 
-class _Case(NamedTuple):
-    """What is adapted, to what.
-
-    Attributes:
-        classes: K of the site.
-        base_weight: (B, K) from the champion's logits to the site's, the mean of the champion's taken away.
-        gain: (D,), and shift (D,), by which embeddings are brought to the spread that the champion knows.
-        moved: (N, D) embeddings behind them.
-        features: (N, D) the same with mean 0 and deviation 1 among the champion's own pictures.
-    """
-
-    bundle: Bundle
-    pictures: SitePictures
-    classes: tuple[str, ...]
-    base_weight: Floats
-    gain: Floats
-    shift: Floats
-    moved: Floats
-    features: Floats
-    spread: EmbeddingSpread
-    is_aligned: bool
-
-
-def adapt(bundle: Bundle, pictures: SitePictures, name: str, settings: AdaptSettings, at: datetime) -> Adaptation:
+def adapt(bundle: Bundle, pictures: SitePictures, name: str, settings: AdaptSettings) -> Adaptation:
     """The adaptation of a champion to a site.
 
     Args:
@@ -82,14 +54,13 @@ def adapt(bundle: Bundle, pictures: SitePictures, name: str, settings: AdaptSett
         pictures: of the site.
         name: of the site.
         settings: how.
-        at: when, UTC.
 
     Raises:
         SettingsError: the champion cannot be adapted, or classes to leave out that make no sense.
         DataError: a class with too few labelled pictures, or too few pictures in all.
     """
-    case = _case(bundle, pictures, settings)
-    rows = _labelled_rows(case)
+    case = site_case(bundle, pictures, settings)
+    rows = labelled_rows(case)
     held = choose_head(rows, settings) if len(rows.class_index) else None
     head = held.head if held else untaught_head(len(case.classes), case.features.shape[1])
     proof = _proof(case, rows, held, settings) if held else None
@@ -113,83 +84,15 @@ def adapt(bundle: Bundle, pictures: SitePictures, name: str, settings: AdaptSett
         estimated_prior=mix,
         proof=proof,
         rules=_rules(case, rows, held, np.log(wanted / learned_prior)),
-        made_at=at.isoformat(),
         sortline_version=__version__,
     )
     numbers = _numbers(case, head, np.log(wanted / learned_prior))
     return Adaptation(_completed(case, record, numbers), *_decision(record, settings))
 
 
-def _case(bundle: Bundle, pictures: SitePictures, settings: AdaptSettings) -> _Case:
-    require_adaptable(bundle.card)
-    spread = spread_of(read_metadata(bundle.onnx_bytes))
-    if spread is None:
-        raise SettingsError(
-            f"bundle {bundle.sha256[:12]} does not tell how its embeddings are spread",
-            "one that this version trained",
-            "Train anew.",
-        )
-    classes = _classes(bundle.card.classes, pictures.labels, settings)
-    embeddings = pictures.embeddings.astype(np.float64)
-    is_aligned = settings.align and len(embeddings) >= settings.align_from_pictures
-    if not is_aligned and not any(pictures.labels):
-        raise DataError(
-            f"{len(embeddings)} pictures of the site, none with a label",
-            f"{settings.align_from_pictures} pictures, or labels",
-            "Add pictures of the site, or label some.",
-        )
-    mean, sd = spread.mean.astype(np.float64), spread.sd.astype(np.float64)
-    gain, shift = np.ones_like(mean), np.zeros_like(mean)
-    if is_aligned:
-        gain = np.minimum(sd / np.maximum(embeddings.std(0), 1e-12), _MOST_GAIN)
-        shift = mean - embeddings.mean(0) * gain
-    # What is served is what is judged: the file keeps these in half precision.
-    gain, shift = _half(gain), _half(shift)
-    moved = embeddings * gain + shift
-    known = bundle.card.classes
-    base_weight = np.array([[(b == k) - 1 / len(known) if k in known else 0.0 for k in classes] for b in known])
-    return _Case(bundle, pictures, classes, base_weight, gain, shift, moved, (moved - mean) / sd, spread, is_aligned)
-
-
-def _classes(known: tuple[str, ...], labels: Sequence[str | None], settings: AdaptSettings) -> tuple[str, ...]:
-    """The site's classes: the champion's without those left out, and new ones behind them."""
-    counts = {label: labels.count(label) for label in sorted(set(labels) - {None}, key=str) if label is not None}
-    few = [f"{label} ({n})" for label, n in counts.items() if n < settings.least_labelled]
-    strange = [label for label in settings.leave_out if label not in known or label in counts]
-    kept = [label for label in known if label not in settings.leave_out]
-    findings = {
-        f"fewer than {settings.least_labelled} labelled pictures of {', '.join(few)}": few,
-        f"adapt.leave_out with {', '.join(strange)}, unknown to the champion or labelled here": strange,
-        "fewer than two classes": len({*kept, *counts}) < 2,
-    }
-    said = [text for text, is_wrong in findings.items() if is_wrong]
-    if said:
-        raise DataError(
-            "; ".join(said),
-            f"{settings.least_labelled} labelled pictures or more of each class that has any, and two classes",
-            "Label more pictures, or take the labels of those classes away.",
-        )
-    return (*kept, *(label for label in counts if label not in known))
-
-
-def _labelled_rows(case: _Case) -> Rows:
-    labels = case.pictures.labels
-    positions = np.array([k for k, label in enumerate(labels) if label is not None], dtype=np.int64)
-    place = {label: k for k, label in enumerate(case.classes)}
-    index = np.array([place[str(labels[k])] for k in positions], dtype=np.int64)
-    # A class that is not labelled here keeps what the champion says of it.
-    return Rows(case.features[positions], _base_logits(case, positions), index)
-
-
-def _base_logits(case: _Case, positions: NDArray[np.int64]) -> Floats:
-    """(N, K) the champion's logits on moved embeddings, for the site's classes."""
-    found = Tail(case.bundle.onnx_bytes).run(case.moved[positions], "logits")
-    return np.asarray(found.astype(np.float64) @ case.base_weight)
-
-
-def _proof(case: _Case, rows: Rows, held: HeldOut, settings: AdaptSettings) -> SiteProof:
+def _proof(case: Case, rows: Rows, held: HeldOut, settings: AdaptSettings) -> SiteProof:
     labels = [label for label in case.pictures.labels if label is not None]
-    positions = np.array([k for k, label in enumerate(case.pictures.labels) if label is not None], dtype=np.int64)
+    positions = case.pictures.labelled
     answered = Tail(case.bundle.onnx_bytes).run(case.pictures.embeddings[positions], "probabilities").argmax(1)
     base = np.array([case.bundle.card.classes[k] for k in answered]) == np.array(labels)
     adapted = held.right_share(rows.class_index)
@@ -212,7 +115,7 @@ def _proof(case: _Case, rows: Rows, held: HeldOut, settings: AdaptSettings) -> S
     )
 
 
-def _learned_prior(case: _Case, held: HeldOut | None) -> Floats:
+def _learned_prior(case: Case, held: HeldOut | None) -> Floats:
     """(K,) the shares of the classes that scores are right for, before anything is known of the site's own."""
     if held is not None:
         return np.full(len(case.classes), 1 / len(case.classes))
@@ -222,16 +125,16 @@ def _learned_prior(case: _Case, held: HeldOut | None) -> Floats:
     return np.asarray(kept / kept.sum())
 
 
-def _mix(case: _Case, head: SiteHead, prior: Floats) -> tuple[float, ...]:
+def _mix(case: Case, head: SiteHead, prior: Floats) -> tuple[float, ...]:
     """Likely shares of the classes among all pictures of the site; empty where they are too few to tell."""
     count = len(case.pictures.labels)
     if count < _LEAST_FOR_MIX:
         return ()
-    rows = Rows(case.features, _base_logits(case, np.arange(count)), np.zeros(count, dtype=np.int64))
+    rows = Rows(case.features, base_logits(case, np.arange(count)), np.zeros(count, dtype=np.int64))
     return tuple(map(float, estimated_mix(softmax(head.logits(rows) / head.temperature), prior)))
 
 
-def _rules(case: _Case, rows: Rows, held: HeldOut | None, prior_shift: Floats) -> AnswerRules | None:
+def _rules(case: Case, rows: Rows, held: HeldOut | None, prior_shift: Floats) -> AnswerRules | None:
     """Sets of classes by held-out pictures of the site; the limit of risk and what tells foreign ones stay."""
     rules = case.bundle.card.answers
     if rules is None:
@@ -245,10 +148,10 @@ def _rules(case: _Case, rows: Rows, held: HeldOut | None, prior_shift: Floats) -
     return rules.model_copy(update=own)
 
 
-def _numbers(case: _Case, head: SiteHead, prior_shift: Floats) -> SiteNumbers:
+def _numbers(case: Case, head: SiteHead, prior_shift: Floats) -> SiteNumbers:
     """The head on moved embeddings, with its temperature and the mix of classes folded in."""
     mean, sd = case.spread.mean.astype(np.float64), case.spread.sd.astype(np.float64)
-    weight = _half(head.weight / sd / head.temperature)
+    weight = half(head.weight / sd / head.temperature)
     bias = (head.bias / head.temperature) - weight @ mean + prior_shift
     return SiteNumbers(
         gain=case.gain.astype(np.float32),
@@ -260,7 +163,7 @@ def _numbers(case: _Case, head: SiteHead, prior_shift: Floats) -> SiteNumbers:
     )
 
 
-def _completed(case: _Case, record: SiteRecord, numbers: SiteNumbers) -> SiteFile:
+def _completed(case: Case, record: SiteRecord, numbers: SiteNumbers) -> SiteFile:
     """The site file with what the adapted model answers to golden pictures and to those of the site."""
     bundle, pictures = case.bundle, case.pictures
     served = with_site(bundle.onnx_bytes, bundle.card, SiteFile(record, numbers, table_of([], EVALUATION)))
@@ -289,8 +192,3 @@ def _decision(record: SiteRecord, settings: AdaptSettings) -> tuple[bool, str]:
     numbers = f"balanced accuracy {proof.base:.3f} to {proof.adapted:.3f} on {proof.rows} held-out pictures"
     sure = f"better in {proof.sureness:.0%} of resamples, {proof.least_sureness:.0%} asked for"
     return proof.is_better, f"{record.site}: {numbers}, {sure}"
-
-
-def _half(values: Floats) -> Floats:
-    """The nearest numbers of half precision, which the file keeps."""
-    return np.asarray(values.astype(np.float16), dtype=np.float64)

@@ -39,6 +39,11 @@ class SitePictures(NamedTuple):
     embeddings: NDArray[np.float32]
     looks: NDArray[np.float32]
 
+    @property
+    def labelled(self) -> NDArray[np.int64]:
+        """Positions of the pictures with a label."""
+        return np.array([k for k, label in enumerate(self.labels) if label is not None], dtype=np.int64)
+
 
 def look_at_site(
     bundle: Bundle,

@@ -66,7 +66,6 @@ class SiteRecord(_Record):
         estimated_prior: (K,) likely shares among all pictures of the site; empty where they were too few.
         proof: null where the site had too few labels for one.
         rules: when it gives several classes, or none.
-        made_at: ISO 8601, UTC.
     """
 
     schema_version: Literal[1] = 1
@@ -86,7 +85,6 @@ class SiteRecord(_Record):
     estimated_prior: tuple[float, ...] = ()
     proof: SiteProof | None = None
     rules: AnswerRules | None = None
-    made_at: str
     sortline_version: str
 
     @property
@@ -98,3 +96,24 @@ class SiteRecord(_Record):
     def left_out(self) -> tuple[str, ...]:
         """Classes of the champion that the site does not have."""
         return tuple(label for label in self.base_classes if label not in self.classes)
+
+
+class SiteReport(_Record):
+    """What became of one adaptation.
+
+    Attributes:
+        site_sha256: digest of the site file.
+        size_bytes: of the site file.
+        reason: of the decision.
+        elapsed_s: seconds of adapting, once the pictures have been looked at.
+        page: path of the page about it.
+    """
+
+    record: SiteRecord
+    is_accepted: bool
+    reason: str
+    site_sha256: str
+    size_bytes: int
+    elapsed_s: float
+    path: str
+    page: str
