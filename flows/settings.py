@@ -13,6 +13,7 @@ from models.judging.explain_settings import ExplainSettings
 from models.judging.judging_settings import JudgingSettings
 from models.judging.robustness import RobustnessSettings
 from models.learning.training_settings import TrainingSettings
+from models.review.settings import ReviewSettings
 from models.serving.score import ScoringSettings
 from models.serving.shadow import ShadowSettings
 from models.serving.signature import SignatureSettings
@@ -42,6 +43,7 @@ SCORE_GROUPS: dict[str, type[Settings]] = {
     "spread": SpreadSettings,
 }
 ADAPT_GROUPS: dict[str, type[Settings]] = {"scan": ScanSettings, "adapt": AdaptSettings}
+REVIEW_GROUPS: dict[str, type[Settings]] = {"scan": ScanSettings, "review": ReviewSettings}
 DRIFT_GROUPS: dict[str, type[Settings]] = {"drift": DriftSettings}
 BENCH_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings}
 EXPLAIN_GROUPS: dict[str, type[Settings]] = {"explain": ExplainSettings, "signature": SignatureSettings}
@@ -50,4 +52,5 @@ ALL_GROUPS: dict[str, type[Settings]] = {
     **SCORE_GROUPS,
     "explain": ExplainSettings,
     "adapt": AdaptSettings,
+    "review": ReviewSettings,
 }

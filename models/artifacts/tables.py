@@ -48,12 +48,13 @@ MANIFEST = pa.schema(
         ("sharpness", pa.float32()),  # cleanvision's blurry score, at most 1; small is blurry
         ("is_grey", pa.bool_()),
         ("perceptual_hash", pa.uint64()),  # null where the picture holds too little to tell
+        ("label_source", pa.string()),  # who said what it shows: folders, table, or review with name and day
     ],
-    metadata={"schema": "manifest/2"},
+    metadata={"schema": "manifest/3"},
 )
 SPLIT = pa.schema(
     [*MANIFEST, ("split", pa.string()), ("fold", pa.int32())],  # fold: null without folds and in test
-    metadata={"schema": "split/2"},
+    metadata={"schema": "split/3"},
 )
 RESAMPLE_PLAN = pa.schema(
     [
@@ -82,6 +83,24 @@ LABEL_ISSUES = pa.schema(
     ],
     metadata={"schema": "label_issues/1"},
 )
+# Pictures that a person should look at, the first first.
+REVIEW = pa.schema(
+    [
+        ("rank", pa.int32()),
+        ("image_id", pa.string()),
+        ("path", pa.string()),
+        ("path_bytes", pa.binary()),
+        ("label", pa.string()),  # that it was given; null where it has none
+        ("suggested_label", pa.string()),
+        ("score", pa.float32()),  # of the suggestion, 0..1
+        ("doubt", pa.float32()),  # 0..1: how near the second class is, or how little the model believes the label
+        ("reasons", pa.list_(pa.string())),
+        ("model_name", pa.string()),
+        ("bundle_sha256", pa.string()),
+        ("site", pa.string()),
+    ],
+    metadata={"schema": "review/1"},
+)
 EVALUATION = pa.schema(
     [
         ("image_id", pa.string()),
@@ -102,9 +121,10 @@ EVALUATION = pa.schema(
     ],
     metadata={"schema": "evaluation/4"},
 )
-# Columns at the end of a schema that its earlier versions did not have, one version after the other: there they read
-# as null.
+# Columns that earlier versions of a schema did not have, one version after the other: there they read as null.
 _ADDED: Final = {
+    "manifest/3": (("label_source",),),
+    "split/3": (("label_source",),),
     "evaluation/4": (("width_px", "height_px", "mode", "sharpness", "ood_score"), ("detail",)),
     "planned/2": (("known_sha256",),),
     "predictions/4": (("probabilities",), ("detail", "width_px", "height_px")),
@@ -219,9 +239,16 @@ def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     for first in range(len(versions)):
         lacking = [name for names in versions[first:] for name in names]
         if table.schema.equals(pa.schema([f for f in schema if f.name not in lacking])):
-            nulls = [pa.nulls(table.num_rows, schema.field(name).type) for name in lacking]
-            return pa.table([*table.columns, *nulls], schema=schema)
+            nulls = {name: pa.nulls(table.num_rows, schema.field(name).type) for name in lacking}
+            columns = [nulls[name] if name in nulls else table[name] for name in schema.names]
+            return pa.table(columns, schema=_with_metadata_of(schema, table))
     return table
+
+
+def _with_metadata_of(schema: pa.Schema, table: pa.Table) -> pa.Schema:
+    """The schema with what a table tells beside its version, such as the settings that it was made by."""
+    told = {k: v for k, v in (table.schema.metadata or {}).items() if k != b"schema"}
+    return schema.with_metadata({**(schema.metadata or {}), **told})
 
 
 def require_columns(found: pa.Schema, schema: pa.Schema) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,6 +15,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
+from models.data.corrections import Correction, known_corrections
 from models.data.listing import LABEL_TABLES, SLICES_TABLE
 from models.errors import DataError
 
@@ -39,8 +40,10 @@ LABELLED = pa.schema(
         ("given_split", pa.string()),
         ("weight", pa.float64()),
         ("slices", pa.map_(pa.string(), pa.string())),
+        ("label_source", pa.string()),
     ]
 )
+BY_FOLDERS, BY_TABLE = "folders", "table"
 _COLUMNS = {"label": "label", "labels": "labels", "group": "given_group", "split": "given_split", "weight": "weight"}
 _NAMED_BAD = 5
 
@@ -62,10 +65,15 @@ class LabelTable(NamedTuple):
 
 
 class LabelSource(NamedTuple):
-    """Label, group, split, weight and slices of every path of a folder."""
+    """Label, group, split, weight and slices of every path of a folder.
+
+    Attributes:
+        corrections: what people said of pictures, by the digest of the picture.
+    """
 
     layout: Layout
     tables: tuple[LabelTable, ...]
+    corrections: Mapping[str, Correction] = {}
 
     def describe(self, paths: Sequence[str]) -> pa.Table:
         """Table LABELLED of the paths, in their order."""
@@ -79,6 +87,9 @@ class LabelSource(NamedTuple):
             for name, values in _looked_up(table, paths).items():
                 columns[name] = pc.coalesce(values, columns[name]) if name in columns else values
         nulls = {field.name: pa.nulls(len(paths), field.type) for field in LABELLED}
+        is_labelled = [pc.is_valid(columns.get(name, nulls[name])) for name in ("label", "labels")]
+        source = pa.scalar(BY_TABLE if by_table else BY_FOLDERS)
+        columns["label_source"] = pc.if_else(pc.or_(*is_labelled), source, pa.scalar(None, pa.string()))
         return pa.table([{**nulls, **columns}[name] for name in LABELLED.names], schema=LABELLED)
 
     def unseen(self) -> list[str]:
@@ -87,7 +98,7 @@ class LabelSource(NamedTuple):
         return list(dict.fromkeys(found))
 
 
-def open_labels(folder: Path, layout: Layout, table: str = "") -> LabelSource:
+def open_labels(folder: Path, layout: Layout, table: str = "", corrections: str = "") -> LabelSource:
     """The source of a folder's labels.
 
     Args:
@@ -95,6 +106,7 @@ def open_labels(folder: Path, layout: Layout, table: str = "") -> LabelSource:
         layout: `auto` takes folders named train, val, test as a division, and other folders as classes.
         table: a CSV, parquet or JSON lines file; empty takes `labels.csv`, `labels.parquet` or `labels.jsonl` in
             the folder if there is one. `slices.csv` in the folder is read besides.
+        corrections: a file of them; empty: only `corrections.csv` in the folder, if there is one.
 
     Raises:
         DataError: a table that does not read, or whose rows do not make sense.
@@ -106,7 +118,8 @@ def open_labels(folder: Path, layout: Layout, table: str = "") -> LabelSource:
         )
     names += [folder / SLICES_TABLE] if (folder / SLICES_TABLE).is_file() else []
     chosen: Layout = layout if layout != "auto" else "split_folders" if _has_split_folders(folder) else "class_folders"
-    return LabelSource(chosen, tuple(read_label_table(path) for path in names))
+    tables = tuple(read_label_table(path) for path in names)
+    return LabelSource(chosen, tables, known_corrections(folder, corrections))
 
 
 def read_label_table(path: Path) -> LabelTable:

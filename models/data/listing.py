@@ -37,8 +37,8 @@ LISTING = pa.schema(
     metadata={"schema": "listing/1"},
 )
 LABEL_TABLES = ("labels.csv", "labels.parquet", "labels.jsonl")
-SLICES_TABLE = "slices.csv"
-SIDECARS = frozenset({*LABEL_TABLES, SLICES_TABLE})
+SLICES_TABLE, CORRECTIONS_TABLE = "slices.csv", "corrections.csv"
+SIDECARS = frozenset({*LABEL_TABLES, SLICES_TABLE, CORRECTIONS_TABLE})
 SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 BATCH_ROWS = 8192
 _PACKED_RUN = 50_000

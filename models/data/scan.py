@@ -7,7 +7,7 @@ but for 24 bytes each, by which copies are found at the end.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from models.artifacts.tables import MANIFEST, columns_batch, read_batches, write_batches
+from models.data.corrections import Correction
 from models.data.duplicates import Clusters, cluster_manifest
 from models.data.inspection import Inspection, Request
 from models.data.isolation import InspectionPool, IsolationSettings
@@ -58,6 +60,12 @@ class ScanSettings(Settings):
         default="",
         description="CSV with path and sha256 of files to leave out, as `sortline audit --quarantine` writes it.",
         title="Quarantine list",
+    )
+    corrections: FileName = Field(
+        default="",
+        description="Labels that people gave after a review, by the digest of the picture: JSON or CSV as the review "
+        "page saves it. corrections.csv in the folder is read besides.",
+        title="Corrections",
     )
     near_duplicate_bits: int = Field(
         default=4,
@@ -103,7 +111,8 @@ def scan_folder(
         EmptyFolder: the folder holds no picture that decodes.
         MachineError: workers do not start, or fail on most files.
     """
-    job, source = ScanJob(folder, settings, listing.num_rows), open_labels(folder, settings.layout, settings.labels)
+    job = ScanJob(folder, settings, listing.num_rows)
+    source = open_labels(folder, settings.layout, settings.labels, settings.corrections)
     scanned = pa.Table.from_batches(scan_batches(job, source, listing.to_batches(), on_progress), MANIFEST)
     _require_pictures(folder, scanned)
     clusters = cluster_manifest(iter(scanned.to_batches()), settings.near_duplicate_bits)
@@ -120,7 +129,7 @@ def scan_to_file(
     Raises:
         As `scan_folder`.
     """
-    source = open_labels(job.folder, job.settings.layout, job.settings.labels)
+    source = open_labels(job.folder, job.settings.layout, job.settings.labels, job.settings.corrections)
     first_pass = path.with_suffix(".pass1")
     try:
         write_batches(first_pass, scan_batches(job, source, listing, on_progress), MANIFEST)
@@ -156,7 +165,8 @@ def scan_batches(
             rows = [row for chunk, _ in part for row in chunk]
             inspections = [inspection for _, found in part for inspection in found]
             _refuse_broken_machine(inspections)
-            yield _manifest_batch(rows, _quarantined(rows, inspections, quarantined), source)
+            kept = _left_out(_quarantined(rows, inspections, quarantined), source.corrections)
+            yield _manifest_batch(rows, kept, source)
             done += len(rows)
             on_progress(done, job.rows)
     if missing := source.unseen():
@@ -185,10 +195,33 @@ def _quarantined(
     ]
 
 
+def _left_out(inspections: Sequence[Inspection], corrections: Mapping[str, Correction]) -> list[Inspection]:
+    """The inspections, with pictures ignored that a person said are not to be learned from."""
+    given = [corrections.get(i.sha256 or "") for i in inspections]
+    return [
+        i._replace(status="ignored", reason="reviewed_out") if c is not None and not c.label and i.status == "ok" else i
+        for i, c in zip(inspections, given, strict=True)
+    ]
+
+
+def _corrected(values: pa.Table, inspections: Sequence[Inspection], corrections: Mapping[str, Correction]) -> pa.Table:
+    """The labels with those of people in the place of others, and who they are; lists of labels stay."""
+    found = [corrections.get(i.sha256 or "") for i in inspections]
+    has_list = values["labels"].is_valid().to_pylist()
+    said = [c if c and c.label and not lists else None for c, lists in zip(found, has_list, strict=True)]
+    for name, texts in (
+        ("label", [c.label if c else None for c in said]),
+        ("label_source", [c.source if c else None for c in said]),
+    ):
+        better = pc.coalesce(pa.array(texts, pa.string()), values[name])
+        values = values.set_column(values.schema.get_field_index(name), LABELLED.field(name), better)
+    return values
+
+
 def _manifest_batch(rows: Sequence[Row], inspections: Sequence[Inspection], source: LabelSource) -> pa.RecordBatch:
     paths = [row["path"] for row in rows]
     headers, qualities = [i.header for i in inspections], [i.quality for i in inspections]
-    values = source.describe(paths).combine_chunks()
+    values = _corrected(source.describe(paths), inspections, source.corrections).combine_chunks()
     columns: dict[str, Any] = {
         **{name: values[name].combine_chunks() for name in LABELLED.names},
         "image_id": [i.sha256 for i in inspections],
@@ -244,7 +277,8 @@ def _standing_rows(clusters: Clusters) -> np.ndarray[tuple[int], np.dtype[np.int
 
 def _schema(source: LabelSource) -> pa.Schema:
     """MANIFEST, with a word on whether there are labels at all."""
-    labelled = source.layout != "flat" or any(table.has_labels for table in source.tables)
+    named = bool(source.corrections) or any(table.has_labels for table in source.tables)
+    labelled = named or source.layout != "flat"
     return MANIFEST.with_metadata({**MANIFEST.metadata, _LABELLED_KEY: b"yes" if labelled else b"no"})
 
 

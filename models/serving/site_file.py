@@ -64,7 +64,12 @@ class SiteFile(NamedTuple):
     @property
     def served_sha256(self) -> str:
         """Digest of champion and adaptation together: what rows name as the bundle that scored them."""
-        return hashlib.sha256(f"{self.record.bundle_sha256}:{self.sha256}".encode()).hexdigest()
+        return served_digest(self.record.bundle_sha256, self.sha256)
+
+
+def served_digest(bundle_sha256: str, site_sha256: str) -> str:
+    """Digest of a champion and an adaptation together."""
+    return hashlib.sha256(f"{bundle_sha256}:{site_sha256}".encode()).hexdigest()
 
 
 def write_site_file(folder: Path, site: SiteFile) -> SiteFile:

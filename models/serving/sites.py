@@ -19,7 +19,7 @@ from models.serving.history import Deed, Entry
 from models.serving.registry import Registry
 from models.serving.scoring_settings import SITE_PATTERN, ScoringSettings
 from models.serving.signature import UNSIGNED, SignatureSettings
-from models.serving.site_file import SITE_NAME_LENGTH, SUFFIX, SiteFile, read_site_file, write_site_file
+from models.serving.site_file import SITE_NAME_LENGTH, SUFFIX, SiteFile, read_site_file, served_digest, write_site_file
 from models.serving.site_graph import site_card, with_site
 from models.serving.standing import adaptations
 
@@ -57,10 +57,8 @@ def open_served(registry: Registry, name: str, sha256: str, signature: Signature
         ArtifactMissing: neither is there any more.
     """
     for event in registry.history(name):
-        if event.event == "adapted":
-            path = site_path(registry, name, event)
-            if path.is_file() and (site := read_site_file(path, event.site_sha256)).served_sha256 == sha256:
-                return at_site(registry.open_bundle(name, event.bundle_sha256, signature), site)
+        if event.event == "adapted" and served_digest(event.bundle_sha256, event.site_sha256) == sha256:
+            return _opened(registry, name, event, signature)
     return registry.open_bundle(name, sha256, signature)
 
 
