@@ -44,6 +44,7 @@ def test_table_says_label_group_split_weight_and_slices(tmp_path: Path, kind: st
         "given_split": "tune",
         "weight": 2.0,
         "slices": [("site", "north")],
+        "label_source": "table",
     }
     assert second["label"] is None
     assert second["slices"] in ([], None)

@@ -14,7 +14,8 @@ function remember() {
 }
 function show(card) {
   const choice = card.querySelector("select"), other = card.querySelector("input"), said = card.dataset.said;
-  const known = [...choice.options].some((option) => option.value === said);
+  // An empty text is a class that is about to be typed.
+  const known = said !== "" && [...choice.options].some((option) => option.value === said);
   choice.value = said === undefined ? "" : said === LEFT_OUT ? "leave out" : known ? said : "another";
   other.hidden = choice.value !== "another";
   if (choice.value === "another" && said) other.value = said;
