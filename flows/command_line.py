@@ -29,6 +29,7 @@ from flows.options import (
 )
 from flows.predictions_commands import predictions_app, verify_predictions
 from flows.prefect_environment import has_server, prepare_prefect
+from flows.pretrain_commands import pretrain
 from flows.review_commands import corrections_app, review
 from flows.settings import ALL_GROUPS, AUDIT_GROUPS, SCORE_GROUPS, TRAIN_GROUPS
 from flows.site_commands import adapt, sites_app
@@ -50,6 +51,7 @@ app.add_typer(predictions_app, name="predictions")
 app.add_typer(drift_app, name="drift")
 app.add_typer(sites_app, name="sites")
 app.add_typer(corrections_app, name="corrections")
+app.command()(pretrain)
 app.command()(adapt)
 app.command()(review)
 app.command()(explain)

@@ -13,6 +13,7 @@ from models.judging.explain_settings import ExplainSettings
 from models.judging.judging_settings import JudgingSettings
 from models.judging.robustness import RobustnessSettings
 from models.learning.training_settings import TrainingSettings
+from models.pretraining.settings import PretrainSettings
 from models.review.settings import ReviewSettings
 from models.serving.score import ScoringSettings
 from models.serving.shadow import ShadowSettings
@@ -44,6 +45,7 @@ SCORE_GROUPS: dict[str, type[Settings]] = {
 }
 ADAPT_GROUPS: dict[str, type[Settings]] = {"scan": ScanSettings, "adapt": AdaptSettings}
 REVIEW_GROUPS: dict[str, type[Settings]] = {"scan": ScanSettings, "review": ReviewSettings}
+PRETRAIN_GROUPS: dict[str, type[Settings]] = {"scan": ScanSettings, "pretrain": PretrainSettings}
 DRIFT_GROUPS: dict[str, type[Settings]] = {"drift": DriftSettings}
 BENCH_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings}
 EXPLAIN_GROUPS: dict[str, type[Settings]] = {"explain": ExplainSettings, "signature": SignatureSettings}
@@ -53,4 +55,5 @@ ALL_GROUPS: dict[str, type[Settings]] = {
     "explain": ExplainSettings,
     "adapt": AdaptSettings,
     "review": ReviewSettings,
+    "pretrain": PretrainSettings,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -104,5 +104,7 @@ def _assign(fields: Mapping[str, FieldInfo], values: dict[str, dict[str, Any]], 
     for step in path:
         place = place.setdefault(step, {})
     is_tuple = isinstance(fields[name].get_default(call_default_factory=True), tuple)
-    place[key] = tuple(filter(None, value.split(","))) if is_tuple else value
+    # One of several numbers is not read from text by itself.
+    choices = {str(choice): choice for choice in get_args(fields[name].annotation)}
+    place[key] = tuple(filter(None, value.split(","))) if is_tuple else choices.get(value, value)
     return None

@@ -56,6 +56,11 @@ class Workspace(BaseModel):
         return self.root / "training"
 
     @property
+    def weights_dir(self) -> Path:
+        """Where weights lie that were learned without labels."""
+        return self.root / "weights"
+
+    @property
     def tuning_dir(self) -> Path:
         """Where it is kept how models run fastest on which machine."""
         return self.root / "tuning"

@@ -26,12 +26,14 @@ class Weights(NamedTuple):
         load: puts them into a trunk that was built with random ones.
         source: where they come from, for the model card.
         digest: hex sha256 of the file that they are in, or of the tensors where there is no file.
+        sees_colour: whether they are for 3 channels and no other number; of files the tensors tell.
     """
 
     load: Callable[[nn.Module], None]
     source: str
     licence: str
     digest: str
+    sees_colour: bool = True
 
 
 def file_weights(path: Path) -> Weights:
@@ -49,7 +51,13 @@ def file_weights(path: Path) -> Weights:
             f"weights {path} cannot be read ({error})", "a safetensors file, `none` or `hub`", "Set training.weights."
         ) from error
     digest = hashlib.sha256(data).hexdigest()
-    return Weights(lambda trunk: put_tensors(trunk, tensors, str(path)), f"file {path.name}", "the owner's", digest)
+    return Weights(
+        lambda trunk: put_tensors(trunk, tensors, str(path)),
+        f"file {path.name}",
+        "the owner's",
+        digest,
+        sees_colour=False,
+    )
 
 
 def put_tensors(trunk: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:

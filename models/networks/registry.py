@@ -71,7 +71,7 @@ class Network(NamedTuple):
         Raises:
             SettingsError: pretrained weights for another number of channels.
         """
-        if self.weights is not None and build.channels != 3:
+        if self.weights is not None and self.weights.sees_colour and build.channels != 3:
             raise SettingsError(
                 f"pretrained weights of {self.name} see 3 channels, and training.channels is {build.channels}",
                 "3 channels; grey pictures are read as three equal ones",
