@@ -80,7 +80,7 @@ def train_classifier(
         gate: What the candidate has to reach.
         approval: Whether a person has the last word.
     """
-    require_allowed(str(folder), str(workspace_root))
+    require_allowed(str(folder), str(workspace_root), *filter(None, [training.pseudo.folder]))
     workspace = Workspace.open(workspace_root)
     listing = list_folder(folder, scan, datetime.now(UTC), workspace)
     manifest = scan_folder(folder, listing, scan, workspace)

@@ -5,6 +5,7 @@ Same sealed inputs, same settings and files that they name, same code, and an ar
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 
 from models.artifacts.durable import sha256_of
 from models.artifacts.ref import ArtifactRef
+from models.data.listing import list_entries
 from models.settings import Settings, named_files
 from models.version import __version__
 
@@ -54,9 +56,19 @@ class SealedInputs(CachePolicy):
 
 
 def _named_files(inputs: dict[str, Any]) -> list[str | None]:
-    """Digests of the files that settings among the inputs name; None where there is none, of which the task tells."""
+    """Digests of the files that settings among the inputs name; None where there is none, of which the task tells.
+
+    Of a folder it is the digest of its listing.
+    """
     paths = [path for value in inputs.values() if isinstance(value, Settings) for path in named_files(value)]
-    return [sha256_of(path) if path.is_file() else None for path in paths]
+    return [sha256_of(p) if p.is_file() else _listing_digest(p) if p.is_dir() else None for p in paths]
+
+
+def _listing_digest(folder: Path) -> str:
+    found = hashlib.sha256()
+    for entry in list_entries(folder):
+        found.update(repr(entry).encode())
+    return found.hexdigest()
 
 
 def _forget_broken(record: Path) -> None:

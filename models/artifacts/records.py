@@ -183,6 +183,32 @@ class EpochRecord(_Record):
     tune_error: float = 0.0
 
 
+class PseudoReport(_Record):
+    """What became of pictures without labels in training.
+
+    Attributes:
+        pictures: without a label that were looked at.
+        named: those that the first model was sure of.
+        threshold: of its score; null where none was good enough.
+        precision: share of right names from there on, on tune.
+        first_objective: on tune, of the model without them; `second_objective` of the one with them.
+        error: standard error of the difference.
+        is_taken: whether the second model is this one.
+        refusal: why not.
+    """
+
+    pictures: int
+    named: int
+    threshold: float | None = None
+    precision: float
+    named_by_class: dict[str, int] = {}
+    first_objective: float = 0.0
+    second_objective: float | None = None
+    error: float | None = None
+    is_taken: bool = False
+    refusal: str = ""
+
+
 class ModelCard(_Record):
     """Everything that says what a model is, beside its weights.
 
@@ -207,6 +233,7 @@ class ModelCard(_Record):
     answers: AnswerRules | None = None
     epochs: tuple[EpochRecord, ...] = ()
     notes: tuple[str, ...] = ()
+    pseudo: PseudoReport | None = None
     search: tuple[SearchTrial, ...] = ()
     variant: Variant = "float"
     candidates: tuple[Candidate, ...] = ()

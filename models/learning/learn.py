@@ -11,6 +11,7 @@ from models.learning.fit import Places, Subject, fit_classifier
 from models.learning.launch import fit_in_ranks, process_count
 from models.learning.lesson import prepare_lesson
 from models.learning.progress import NOBODY, Hooks
+from models.learning.pseudo import learn_with_unlabelled
 from models.learning.training_settings import TrainingSettings
 
 
@@ -34,6 +35,11 @@ def learn(  # noqa: PLR0913, PLR0917 - what training is of, for whom, and where
         places: where intermediate results are kept.
         hooks: who is told of progress.
     """
+    if settings.pseudo.folder:
+        lesson = prepare_lesson(folder, split, plan, settings)
+        return learn_with_unlabelled(
+            lesson, places.features_dir, lambda own: fit_classifier(own, subject, places, hooks)
+        )
     if process_count(settings) > 1 and settings.learner != "frozen":
         return fit_in_ranks(folder, split, plan, settings, subject, places, hooks)
     return fit_classifier(prepare_lesson(folder, split, plan, settings), subject, places, hooks)

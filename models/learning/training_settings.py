@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from models.data.preprocess import JpegScale
+from models.learning.pseudo_settings import PseudoSettings
 from models.settings import FileName, Settings
 
 Imbalance = Literal[
@@ -221,3 +222,6 @@ class TrainingSettings(Settings):
     augment: AugmentSettings = Field(default=AugmentSettings(), description="Variation.", title="Augmentation")
     fit: FitSettings = Field(default=FitSettings(), description="For networks that are trained.", title="Fit")
     search: SearchSettings = Field(default=SearchSettings(), description="Search.", title="Search")
+    pseudo: PseudoSettings = Field(
+        default=PseudoSettings(), description="Pictures without labels.", title="Unlabelled pictures"
+    )
