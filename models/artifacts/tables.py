@@ -101,6 +101,23 @@ REVIEW = pa.schema(
     ],
     metadata={"schema": "review/1"},
 )
+# Pictures as they lie together without labels.
+EXPLORED = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("path", pa.string()),
+        ("path_bytes", pa.binary()),
+        ("cluster", pa.int32()),  # 0 is the largest; -1 for none
+        ("closeness", pa.float32()),  # 0..1, 1 at the centre of the cluster
+        ("outlier_score", pa.float32()),  # distance to the tenth neighbour over its median
+        ("is_outlier", pa.bool_()),
+        ("copy_of", pa.string()),  # path of an earlier picture that looks the same; null where there is none
+        ("map_x", pa.float32()),  # 0..1; not a number where it is not drawn
+        ("map_y", pa.float32()),
+        ("label_order", pa.int32()),  # 1 is to be labelled first; null where it can wait
+    ],
+    metadata={"schema": "explored/1"},
+)
 EVALUATION = pa.schema(
     [
         ("image_id", pa.string()),
