@@ -23,14 +23,13 @@ from benchmarks.result_file import write_result
 from models.artifacts.workspace import Workspace
 from models.data.scan import ScanSettings
 from models.learning.pseudo_settings import PseudoSettings
-from models.learning.training_settings import AugmentSettings, FitSettings, HeadSettings, TrainingSettings
+from models.learning.training_settings import AugmentSettings, FitSettings, TrainingSettings
 from models.pretraining.pretrain_folder import PretrainJob, pretrain_folder
 from models.pretraining.settings import PretrainSettings
 
 LABELLED_SHARE, TEST_SHARE, TUNE_SHARE = 0.1, 0.4, 0.2
 SIDE_PX, EPOCHS = 32, 60
 STILL = AugmentSettings(symmetries="none")
-LINEAR = HeadSettings(hidden_width=0, members=1, input_dropout=0.0)
 
 
 def write_few(root: Path, seed: int) -> tuple[Path, Path]:
@@ -73,7 +72,7 @@ def ways(pool: Path, workspace: Workspace, seed: int) -> dict[str, TrainingSetti
         "from_scratch": base.model_copy(update={"learner": "scratch"}),
         "pseudo_labels": base.model_copy(update={"learner": "scratch", "pseudo": PseudoSettings(folder=str(pool))}),
     }
-    for method in ("vicreg", "simclr", "patches"):
+    for method, learner in (("vicreg", "fine_tune"), ("patches", "frozen")):
         settings = PretrainSettings(
             method=method,
             channels=1,
@@ -86,10 +85,8 @@ def ways(pool: Path, workspace: Workspace, seed: int) -> dict[str, TrainingSetti
         )
         job = PretrainJob(pool, f"{method}-{seed}", ScanSettings(near_duplicate_bits=-1), settings)
         report = pretrain_folder(job, workspace, lambda *_: None)
-        update = {"network": report.network, "weights": report.weights, "learner": "frozen", "head": LINEAR}
+        update = {"network": report.network, "weights": report.weights, "learner": learner}
         found[method] = base.model_copy(update=update)
-    update = {"pseudo": PseudoSettings(folder=str(pool))}
-    found["vicreg_and_pseudo_labels"] = found["vicreg"].model_copy(update=update)
     return found
 
 

@@ -18,6 +18,7 @@ from flows.bench_commands import bench
 from flows.drift_commands import drift_app
 from flows.explain_commands import explain
 from flows.explore_commands import explore
+from flows.forget_commands import forget
 from flows.models_commands import models_app
 from flows.options import (
     DEFAULT_WORKSPACE,
@@ -53,6 +54,7 @@ app.add_typer(drift_app, name="drift")
 app.add_typer(sites_app, name="sites")
 app.add_typer(corrections_app, name="corrections")
 app.command()(explore)
+app.command()(forget)
 app.command()(pretrain)
 app.command()(adapt)
 app.command()(review)

@@ -38,12 +38,20 @@ def split_of(folder: Path) -> pa.Table:
     return assign_splits(scan_folder(folder, listing_table(folder), ScanSettings()), SplitSettings())
 
 
-def train_bundle(folder: Path, workspace: Workspace, name: str, settings: TrainingSettings = FAST) -> Path:
-    """Folder of a bundle trained on `folder`."""
-    split = split_of(folder)
+def train_bundle(
+    folder: Path,
+    workspace: Workspace,
+    name: str,
+    settings: TrainingSettings = FAST,
+    *,
+    split: pa.Table | None = None,
+    data_sha256: str = "0" * 64,
+) -> Path:
+    """Folder of a bundle trained on `folder`, or on a table SPLIT of it with its digest."""
+    split = split if split is not None else split_of(folder)
     plan = plan_resampling(split, ResamplingSettings())
     places = Places(workspace.features_dir, workspace.states_dir)
-    checkpoint = fit_classifier(prepare_lesson(folder, split, plan, settings), Subject(name, "0" * 64), places)
+    checkpoint = fit_classifier(prepare_lesson(folder, split, plan, settings), Subject(name, data_sha256), places)
     exported = export_checkpoint(encode_checkpoint(checkpoint), folder, split, workspace.features_dir)
     pictures = Pictures(folder, split, workspace.features_dir)
     onnx_bytes = fit_answers(exported, checkpoint.calibration, pictures, AnswerSettings(min_coverage=0.9))

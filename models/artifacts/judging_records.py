@@ -208,6 +208,24 @@ class CorruptionScore(_Record):
     flip_rate: float
 
 
+class MembershipReport(_Record):
+    """How well one who has the model tells pictures that it learned from, by how sure it is of them.
+
+    Attributes:
+        rows: of train, and as many of test, class by class.
+        area: how often a picture that was learned from looks more so than another; low to high: 95 % interval.
+        advantage: largest gap between right and wrong guesses, 0..1.
+        found_at_one_percent: share of the training pictures that are found where one in a hundred others is named too.
+    """
+
+    rows: int
+    area: float
+    low: float
+    high: float
+    advantage: float
+    found_at_one_percent: float
+
+
 class RobustnessReport(_Record):
     """A model on spoiled test pictures.
 
@@ -215,6 +233,7 @@ class RobustnessReport(_Record):
         clean_balanced_accuracy: on the same pictures, unspoiled.
         mean_balanced_accuracy: over all corruptions and severities; attacks and shifts aside.
         attacks: empty where none was asked for; an upper bound of what a real attacker leaves.
+        membership: null where it was not asked, or of too few pictures.
     """
 
     model_name: str
@@ -225,6 +244,7 @@ class RobustnessReport(_Record):
     corruptions: tuple[CorruptionScore, ...]
     shifts: tuple[CorruptionScore, ...] = ()
     attacks: tuple[CorruptionScore, ...] = ()
+    membership: MembershipReport | None = None
 
 
 class ShadowAnswers(_Record):

@@ -183,6 +183,38 @@ class EpochRecord(_Record):
     tune_error: float = 0.0
 
 
+class Exclusion(_Record):
+    """Pictures that were not to be learned from, and that no split holds.
+
+    Attributes:
+        list_sha256: digest of the sorted list of their digests.
+        listed: pictures on the list.
+        found: of them, those that the folder held, under whatever name.
+    """
+
+    list_sha256: str
+    listed: int
+    found: int
+
+
+class PrivacyReport(_Record):
+    """What one training picture may have changed in a head, at most.
+
+    Attributes:
+        epsilon: that was spent; `asked_epsilon` was the limit.
+        delta: chance with which it does not hold.
+        rows: training pictures that it holds for.
+    """
+
+    epsilon: float
+    asked_epsilon: float
+    delta: float
+    clip: float
+    noise_multiplier: float
+    epochs: int
+    rows: int
+
+
 class PseudoReport(_Record):
     """What became of pictures without labels in training.
 
@@ -234,6 +266,8 @@ class ModelCard(_Record):
     epochs: tuple[EpochRecord, ...] = ()
     notes: tuple[str, ...] = ()
     pseudo: PseudoReport | None = None
+    privacy: PrivacyReport | None = None
+    exclusion: Exclusion | None = None
     search: tuple[SearchTrial, ...] = ()
     variant: Variant = "float"
     candidates: tuple[Candidate, ...] = ()

@@ -18,6 +18,8 @@ _PARQUET: Final[dict[str, Any]] = {
     "write_page_checksum": True,
     "store_schema": True,
 }
+# In the metadata of a manifest and of its splits: what became of a list of pictures not to be learned from.
+EXCLUDED_KEY: Final = b"excluded"
 MANIFEST = pa.schema(
     [
         ("image_id", pa.string()),  # sha256 of the bytes that were decoded; null where none were read

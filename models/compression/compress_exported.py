@@ -31,7 +31,8 @@ def compress_exported(
         places: where pixels and unfinished trainings are kept.
         hooks: who is told of the training of a student.
     """
-    if not settings.tries_any:
+    # Integers and students are made from training pictures as they are, which a private model promised not to show.
+    if not settings.tries_any or card_of(onnx_bytes).privacy is not None:
         return onnx_bytes
     students = _students(onnx_bytes, trained, settings, places, hooks)
     return compress(onnx_bytes, _pictures(onnx_bytes, trained, places), settings, students)

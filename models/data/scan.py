@@ -21,6 +21,7 @@ from pydantic import Field
 from models.artifacts.tables import MANIFEST, columns_batch, read_batches, write_batches
 from models.data.corrections import Correction
 from models.data.duplicates import Clusters, cluster_manifest
+from models.data.exclusion import exclusion_metadata, read_exclusions
 from models.data.inspection import Inspection, Request
 from models.data.isolation import InspectionPool, IsolationSettings
 from models.data.labels import LABELLED, LabelSource, Layout, open_labels
@@ -38,6 +39,7 @@ _BATCH_CHUNKS = 256
 _LEAST_CRASHES = 5
 _CLUSTERED = ("image_id", "perceptual_hash", "given_group", "status")
 _LABELLED_KEY = b"labelled"
+EXCLUDED = "excluded"
 Row = dict[str, Any]
 
 
@@ -60,6 +62,12 @@ class ScanSettings(Settings):
         default="",
         description="CSV with path and sha256 of files to leave out, as `sortline audit --quarantine` writes it.",
         title="Quarantine list",
+    )
+    excluded: FileName = Field(
+        default="",
+        description="Digests (sha256) of pictures that are never to be learned from, whatever they are called: one a "
+        "line, or a CSV with a column sha256. The model's card says that none of them was.",
+        title="Exclusion list",
     )
     corrections: FileName = Field(
         default="",
@@ -118,7 +126,8 @@ def scan_folder(
     clusters = cluster_manifest(iter(scanned.to_batches()), settings.near_duplicate_bits)
     rows = _standing_rows(clusters)
     ids = dict(zip(rows.tolist(), scanned["image_id"].take(pa.array(rows)).to_pylist(), strict=True))
-    return pa.Table.from_batches(_with_groups(scanned.to_batches(), clusters, ids), _schema(source))
+    schema = _schema(source, settings, scanned.to_batches())
+    return pa.Table.from_batches(_with_groups(scanned.to_batches(), clusters, ids), schema)
 
 
 def scan_to_file(
@@ -142,7 +151,8 @@ def scan_to_file(
             inside = wanted[(wanted >= start) & (wanted < start + batch.num_rows)]
             ids.update(zip(inside.tolist(), batch["image_id"].take(pa.array(inside - start)).to_pylist(), strict=True))
             start += batch.num_rows
-        return write_batches(path, _with_groups(read_batches(first_pass, MANIFEST), clusters, ids), _schema(source))
+        schema = _schema(source, job.settings, read_batches(first_pass, MANIFEST, ["reason"]))
+        return write_batches(path, _with_groups(read_batches(first_pass, MANIFEST), clusters, ids), schema)
     finally:
         first_pass.unlink(missing_ok=True)
 
@@ -156,7 +166,7 @@ def scan_batches(
     job: ScanJob, source: LabelSource, listing: Iterable[pa.RecordBatch], on_progress: OnProgress = no_progress
 ) -> Iterator[pa.RecordBatch]:
     """Record batches of schema MANIFEST, one row a listed file and one a file that only a label table names."""
-    quarantined = read_quarantine(job.settings.quarantine)
+    quarantined, excluded = read_quarantine(job.settings.quarantine), read_exclusions(job.settings.excluded)
     done = 0
     with InspectionPool(job.folder, job.settings.limits, job.settings.isolation) as pool:
         chunks = _chunks(row for batch in listing for row in batch.to_pylist())
@@ -165,7 +175,7 @@ def scan_batches(
             rows = [row for chunk, _ in part for row in chunk]
             inspections = [inspection for _, found in part for inspection in found]
             _refuse_broken_machine(inspections)
-            kept = _left_out(_quarantined(rows, inspections, quarantined), source.corrections)
+            kept = _left_out(_quarantined(rows, inspections, quarantined), source.corrections, excluded)
             yield _manifest_batch(rows, kept, source)
             done += len(rows)
             on_progress(done, job.rows)
@@ -195,13 +205,20 @@ def _quarantined(
     ]
 
 
-def _left_out(inspections: Sequence[Inspection], corrections: Mapping[str, Correction]) -> list[Inspection]:
+def _left_out(
+    inspections: Sequence[Inspection], corrections: Mapping[str, Correction], excluded: frozenset[str]
+) -> list[Inspection]:
     """The inspections, with pictures ignored that a person said are not to be learned from."""
-    given = [corrections.get(i.sha256 or "") for i in inspections]
-    return [
-        i._replace(status="ignored", reason="reviewed_out") if c is not None and not c.label and i.status == "ok" else i
-        for i, c in zip(inspections, given, strict=True)
-    ]
+    found = []
+    for inspection in inspections:
+        given = corrections.get(inspection.sha256 or "")
+        if inspection.sha256 in excluded:
+            found.append(inspection._replace(status="ignored", reason=EXCLUDED))
+        elif given is not None and not given.label and inspection.status == "ok":
+            found.append(inspection._replace(status="ignored", reason="reviewed_out"))
+        else:
+            found.append(inspection)
+    return found
 
 
 def _corrected(values: pa.Table, inspections: Sequence[Inspection], corrections: Mapping[str, Correction]) -> pa.Table:
@@ -275,11 +292,14 @@ def _standing_rows(clusters: Clusters) -> np.ndarray[tuple[int], np.dtype[np.int
     return np.unique(np.concatenate([others, clusters.copy_of[clusters.copy_of >= 0]]))
 
 
-def _schema(source: LabelSource) -> pa.Schema:
-    """MANIFEST, with a word on whether there are labels at all."""
+def _schema(source: LabelSource, settings: ScanSettings, batches: Iterable[pa.RecordBatch]) -> pa.Schema:
+    """MANIFEST, with a word on whether there are labels at all, and on pictures that were excluded."""
     named = bool(source.corrections) or any(table.has_labels for table in source.tables)
     labelled = named or source.layout != "flat"
-    return MANIFEST.with_metadata({**MANIFEST.metadata, _LABELLED_KEY: b"yes" if labelled else b"no"})
+    excluded = read_exclusions(settings.excluded)
+    found = sum(batch["reason"].to_pylist().count(EXCLUDED) for batch in batches) if excluded else 0
+    told = {_LABELLED_KEY: b"yes" if labelled else b"no", **exclusion_metadata(excluded, found)}
+    return MANIFEST.with_metadata({**MANIFEST.metadata, **told})
 
 
 def _require_pictures(folder: Path, *rows: pa.Table | pa.RecordBatch) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 from pydantic import Field
 
-from models.artifacts.tables import SPLIT
+from models.artifacts.tables import EXCLUDED_KEY, SPLIT
 from models.errors import DataError
 from models.settings import Settings
 
@@ -76,7 +76,8 @@ def assign_splits(manifest: pa.Table, settings: SplitSettings, earlier: pa.Table
         fold_of(name, settings) if settings.folds and split in (TRAIN, TUNE) else None
         for name, split in zip(names, splits, strict=True)
     ]
-    schema = SPLIT.with_metadata({**SPLIT.metadata, _SETTINGS_KEY: settings.model_dump_json()})
+    told = {key: text for key, text in (manifest.schema.metadata or {}).items() if key == EXCLUDED_KEY}
+    schema = SPLIT.with_metadata({**SPLIT.metadata, **told, _SETTINGS_KEY: settings.model_dump_json()})
     return pa.table([*usable.columns, pa.array(splits, pa.string()), pa.array(folds, pa.int32())], schema=schema)
 
 

@@ -30,6 +30,7 @@ from models.data.split import TEST
 from models.errors import ArtifactChanged
 from models.judging.corruptions import CORRUPTIONS, SEVERITIES, corrupted, jpeg_coded
 from models.judging.foreign import bank_positions
+from models.judging.membership import examine_membership
 from models.learning.metrics import confusion_counts, objective_value
 from models.parallel import OnProgress, map_in_threads, no_progress
 from models.serving.picture_scorer import PictureScorer
@@ -50,6 +51,14 @@ class RobustnessSettings(Settings):
         le=100_000,
         title="Pictures",
         description="Test pictures that are spoiled in 33 ways each, classes in turn; 0: none.",
+    )
+    membership_pictures: int = Field(
+        default=200,
+        ge=0,
+        le=100_000,
+        title="Membership",
+        description="Training pictures, and as many test pictures, by which it is told how well those who have the "
+        "model can say what it learned from; 0: not.",
     )
     attacks: tuple[PositiveFloat, ...] = Field(
         default=(),
@@ -107,7 +116,9 @@ def examine_robustness(
         spoiled_score(kind, true_index, answers, clean, classes)
         for kind, answers in zip((*CORRUPTION_KINDS, *SHIFT_KINDS), spoiled, strict=True)
     ]
-    return _report(scorer.card.name, spoiled_score(Kind("none", 0), true_index, clean, clean, classes), scores)
+    unspoiled = spoiled_score(Kind("none", 0), true_index, clean, clean, classes)
+    membership = examine_membership(folder, split, scorer, settings.membership_pictures, rng)
+    return _report(scorer.card.name, unspoiled, scores).model_copy(update={"membership": membership})
 
 
 def examined_rows(split: pa.Table, card: ModelCard, most_rows: int, rng: np.random.Generator) -> list[dict[str, Any]]:

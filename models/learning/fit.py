@@ -12,19 +12,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.artifacts.records import Correction, EpochRecord, ModelCard, SearchTrial
+from models.artifacts.records import Correction, EpochRecord, ModelCard, PrivacyReport, SearchTrial
 from models.errors import SettingsError
 from models.interruption import stop_on_signal
 from models.learning.calibrate import TuneRows, fit_calibration, require_possible
 from models.learning.checkpoint import CalibrationRows, Checkpoint, trunk_tensors
 from models.learning.choose import Choice, choose_learner
 from models.learning.correction import log_offset
-from models.learning.frozen import feature_store, fit_frozen
+from models.learning.frozen import feature_store, fit_frozen, fit_private
 from models.learning.head import Layer, head_logits
 from models.learning.imbalance import plan_imbalance
 from models.learning.late import Chosen
 from models.learning.lesson import Lesson, train_shares
 from models.learning.network_fit import Case, fit_network
+from models.learning.private_head import require_private
 from models.learning.progress import NOBODY, Hooks, OnEpoch
 from models.learning.ranks import ALONE, World
 from models.learning.scoring import objective_of
@@ -58,7 +59,8 @@ class _Fitted(NamedTuple):
     prior: NDArray[np.float64]
     epochs: tuple[EpochRecord, ...]
     notes: tuple[str, ...]
-    train_objective: float
+    train_objective: float | None
+    privacy: PrivacyReport | None = None
 
 
 def fit_classifier(
@@ -80,6 +82,8 @@ def fit_classifier(
     """
     settings = lesson.settings
     require_possible(settings.calibration, lesson.task)
+    if settings.privacy.epsilon:
+        require_private(lesson)
     network = find_network(settings.network, settings.weights)
     size_px = settings.size_px or network.size_px
     build = Build(settings.seed, size_px, settings.channels, settings.jpeg_scale)
@@ -139,6 +143,10 @@ def _searched(
 def _frozen(case: Case, runtime: Runtime) -> _Fitted:
     lesson, stop = case.lesson, runtime.stop
     store = feature_store(case.network, case.build, case.folder)
+    if lesson.settings.privacy.epsilon:
+        private = fit_private(lesson, store, case.plan, stop.guarded(runtime.on_step))
+        # What it says of training pictures would tell of them.
+        return _Fitted(private.layers, {}, private.chosen, private.prior, (), (), None, private.privacy)
     fit = fit_frozen(lesson, store, case.plan, stop.guarded(runtime.on_step), stop.guarded())
     train = objective_of(lesson, lesson.train)(head_logits(fit.train_features, fit.chosen.layers) + fit.chosen.offset)
     # Weights that came with a package are there on every machine that trains; a file's are not.
@@ -206,6 +214,8 @@ def _card(case: Case, subject: Subject, choice: Choice, trials: tuple[SearchTria
         calibration=fit_calibration(tune, lesson.settings.calibration),
         epochs=fitted.epochs,
         notes=fitted.notes,
+        privacy=fitted.privacy,
+        exclusion=lesson.exclusion,
         search=trials,
         train_objective=fitted.train_objective,
         tune_objective=chosen.trial.objective,

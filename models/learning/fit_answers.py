@@ -51,8 +51,10 @@ def fit_answers(
         seed: of the draw of training pictures that are kept.
     """
     card = card_of(onnx_bytes)
-    bank, scale = _foreign(onnx_bytes, card, pictures, settings, seed)
-    spread = _spread(onnx_bytes, card, pictures, seed)
+    # A private model keeps nothing of training pictures, in whatever form.
+    is_private = card.privacy is not None
+    bank, scale = (None, None) if is_private else _foreign(onnx_bytes, card, pictures, settings, seed)
+    spread = None if is_private else _spread(onnx_bytes, card, pictures, seed)
     rules = _rules(card, _calibrated(onnx_bytes, card, calibration, pictures), settings)
     if bank is not None:
         update = {"ood_neighbours": bank.neighbours, "ood_bank_rows": len(bank.embeddings)}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts.durable import write_durably
+from models.artifacts.records import PrivacyReport
 from models.data.views import View, views_of
 from models.learning.embed import FeatureStore
 from models.learning.head import HeadData, Layer, fit_head
@@ -17,6 +18,7 @@ from models.learning.imbalance import ImbalancePlan
 from models.learning.late import Chosen, HeadTrial, again, choose_head
 from models.learning.lesson import Lesson, Sample, with_tune
 from models.learning.loss_choice import loss_of
+from models.learning.private_head import fit_private_head, require_private
 from models.networks.registry import Build, Network
 from models.parallel import OnProgress, no_progress, shifted
 from models.serving.export import trunk_onnx
@@ -29,12 +31,14 @@ class FrozenFit(NamedTuple):
     Attributes:
         prior: (K,) effective prior of what the head has seen.
         train_features: (N, D) of the train rows as they are.
+        privacy: what was spent on the head; None where it is not private.
     """
 
     layers: tuple[Layer, ...]
     chosen: Chosen
     prior: NDArray[np.float64]
     train_features: NDArray[np.float32]
+    privacy: PrivacyReport | None = None
 
 
 def frozen_trunk(network: Network, build: Build, folder: Path) -> bytes:
@@ -90,6 +94,23 @@ def fit_frozen(
         layers = again(chosen, _head(both, joined, plan, chosen.trial.regularisation or 0.0, on_step))
         prior = joined.prior
     return FrozenFit(layers, chosen, prior, train.features[:rows])
+
+
+def fit_private(
+    lesson: Lesson, store: FeatureStore, plan: ImbalancePlan, on_progress: OnProgress = no_progress
+) -> FrozenFit:
+    """A head from which no single training picture can be told; tune chooses how far the prior is taken back.
+
+    Raises:
+        SettingsError: settings that would let more out than the head, or Opacus is not installed.
+    """
+    require_private(lesson)
+    train = store.features(lesson.train.paths, lesson.train.image_ids, on_progress=on_progress)
+    tune = store.features(lesson.tune.paths, lesson.tune.image_ids)
+    settings, count = lesson.settings.privacy, len(lesson.classes)
+    found = fit_private_head(train, lesson.train.class_index, count, settings, lesson.settings.seed)
+    chosen = choose_head([HeadTrial(None, (found.layer,), tune, lambda: train)], lesson, plan)
+    return FrozenFit(chosen.layers, chosen, lesson.prior, train, found.report)
 
 
 def _head(data: HeadData, lesson: Lesson, plan: ImbalancePlan, decay: float, on_step: OnProgress) -> tuple[Layer, ...]:

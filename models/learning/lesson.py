@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.artifacts.records import Task
+from models.artifacts.records import Exclusion, Task
 from models.data.draws import DrawWeights
+from models.data.exclusion import exclusion_of
 from models.data.listing import file_name
 from models.data.resample import average_draw_weight, read_draws
 from models.data.split import NO_CLASS, TRAIN, TUNE, SplitSettings, row_classes, split_settings
@@ -46,6 +47,7 @@ class Lesson(NamedTuple):
     Attributes:
         draw_weight: (N,) the average of `draws` over a whole training.
         prior: (K,) share of what is drawn that each class is; for several labels, of the rows that carry it.
+        exclusion: pictures that were not to be learned from.
     """
 
     task: Task
@@ -57,6 +59,7 @@ class Lesson(NamedTuple):
     prior: NDArray[np.float64]
     settings: TrainingSettings
     split: SplitSettings
+    exclusion: Exclusion | None = None
 
 
 def prepare_lesson(folder: Path, split: pa.Table, plan: pa.Table, settings: TrainingSettings) -> Lesson:
@@ -72,7 +75,8 @@ def prepare_lesson(folder: Path, split: pa.Table, plan: pa.Table, settings: Trai
     weights = average_draw_weight(plan)
     prior = weights @ train.targets / weights.sum()
     _require_lesson(classes, train, tune, prior)
-    return Lesson(task, classes, train, tune, read_draws(plan), weights, prior, settings, split_settings(split))
+    draws, excluded = read_draws(plan), exclusion_of(split.schema.metadata)
+    return Lesson(task, classes, train, tune, draws, weights, prior, settings, split_settings(split), excluded)
 
 
 def task_of(split: pa.Table) -> Task:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from models.data.preprocess import JpegScale
+from models.learning.privacy_settings import PrivacySettings
 from models.learning.pseudo_settings import PseudoSettings
 from models.settings import FileName, Settings
 
@@ -222,6 +223,7 @@ class TrainingSettings(Settings):
     augment: AugmentSettings = Field(default=AugmentSettings(), description="Variation.", title="Augmentation")
     fit: FitSettings = Field(default=FitSettings(), description="For networks that are trained.", title="Fit")
     search: SearchSettings = Field(default=SearchSettings(), description="Search.", title="Search")
+    privacy: PrivacySettings = Field(default=PrivacySettings(), description="Private training.", title="Privacy")
     pseudo: PseudoSettings = Field(
         default=PseudoSettings(), description="Pictures without labels.", title="Unlabelled pictures"
     )
