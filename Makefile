@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed-from-lock
 
-.PHONY: setup demo test packaging faults gpu browser server lint fmt types lock corpus bench-data bench-learning bench-bundle bench-judging bench-scoring bench-beyond bench clean
+.PHONY: setup demo test packaging faults gpu browser server lint fmt types lock corpus bench-data bench-learning bench-bundle bench-judging bench-scoring bench-beyond bench-adapting bench clean
 
 setup: $(STAMP)
 
@@ -114,6 +114,13 @@ bench-beyond: demo
 	$(BIN)/python -m benchmarks.capacity
 	$(BIN)/python -m benchmarks.tables
 
+# Sites, the review queue, few labels.
+bench-adapting: setup
+	$(BIN)/python -m benchmarks.site_shift
+	$(BIN)/python -m benchmarks.active_learning
+	$(BIN)/python -m benchmarks.few_labels
+	$(BIN)/python -m benchmarks.tables
+
 # What smaller models gain and cost, and the start of a new process on the demo's bundle.
 bench-bundle: demo
 	$(BIN)/python -m benchmarks.compression
@@ -121,7 +128,7 @@ bench-bundle: demo
 	$(BIN)/python -m benchmarks.cold_start workspace
 	$(BIN)/python -m benchmarks.tables
 
-bench: setup bench-data bench-learning bench-bundle bench-scoring bench-beyond
+bench: setup bench-data bench-learning bench-bundle bench-scoring bench-beyond bench-adapting
 	$(BIN)/python -m benchmarks.demo_times
 	$(BIN)/python -m benchmarks.session
 	$(BIN)/python -m benchmarks.heads

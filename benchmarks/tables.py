@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.adapting_tables import adapting_tables
 from benchmarks.beyond_tables import beyond_tables
 from benchmarks.bundle_tables import cold_start_line, compression_table
 from benchmarks.judging_tables import certainty_tables, gate_table, robustness_table
@@ -29,6 +30,7 @@ def write_tables(readme: Path) -> None:
         _session_line(_load("session")),
         scoring_tables(_load("scoring"), _load("scoring_scale"), _load("scoring_kills")),
         beyond_tables(_load("drift"), _load("spread"), _load("task_overhead"), _load("capacity")),
+        adapting_tables(_load("site_shift"), _load("active_learning"), _load("few_labels")),
         learning_tables(_load("learning")),
         _heads_table(_load("heads")),
         compression_table(_load("compression")),

@@ -25,6 +25,8 @@ FLOWS = {
     "drift": "measure-drift",
     "audit": "audit-folder",
     "housekeeping": "keep-house",
+    "adapt": "adapt-site",
+    "pretrain": "pretrain-network",
 }
 
 

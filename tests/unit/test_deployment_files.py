@@ -27,6 +27,14 @@ def test_every_deployment_says_what_it_is_and_is_limited() -> None:
             assert schedule.keys() >= {"cron", "timezone", "slug", "active"}
 
 
+def test_every_kind_of_pool_has_its_job_variables() -> None:
+    told = yaml.safe_load((HERE / "prefect.yaml").read_text())["definitions"]
+    assert told.keys() == {"pool", "docker_pool", "kubernetes_pool"}
+    for pool in told.values():
+        assert pool["job_variables"]["env"].keys() == told["pool"]["job_variables"]["env"].keys()
+    assert all("image" in told[name]["job_variables"] for name in ("docker_pool", "kubernetes_pool"))
+
+
 def test_automations_are_what_prefect_takes() -> None:
     for told in read_automations():
         block = "00000000-0000-0000-0000-000000000000"
