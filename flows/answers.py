@@ -20,6 +20,7 @@ from models.data.listing import require_apart, require_folder
 from models.errors import SettingsError
 from models.parallel import ProgressSink
 from models.serving.registry import Registry, check_name
+from models.serving.standing import adaptations
 from models.settings import Settings, parse_settings
 
 if TYPE_CHECKING:
@@ -221,9 +222,11 @@ def model_answer(workspace: Workspace, name: str) -> Answer:
     """Card, numbers and history of a model's champion."""
     registry = Registry(workspace)
     bundle = registry.open_champion(check_name(name))
+    sites = adaptations(registry.history(name))
     return {
         "bundle": str(bundle.folder),
         "bundle_sha256": bundle.sha256,
+        "sites": {site: event.site_sha256 for site, event in sites.items()},
         "card": bundle.card.model_dump(mode="json"),
         "history": [event.model_dump(mode="json") for event in registry.history(name)],
         **_scores(bundle.scorecard),

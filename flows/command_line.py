@@ -115,7 +115,11 @@ def train(
             resampling=groups["resampling"],
             training=groups["training"],
             compression=groups["compression"],
+            answers=groups["answers"],
+            judging=groups["judging"],
+            robustness=groups["robustness"],
             gate=groups["gate"],
+            approval=groups["approval"],
         )
     answer = answers.train_answer(refs)
     answers.show_scores(answer)

@@ -36,6 +36,9 @@ def show_model(name: NameArgument, workspace: WorkspaceOption = DEFAULT_WORKSPAC
     """The champion's card and numbers, and the model's history."""
     answer = answers.model_answer(open_workspace(workspace), name)
     answers.show_scores(answer)
+    if answer["sites"]:
+        rows = [[site, sha256[:12]] for site, sha256 in answer["sites"].items()]
+        show_table("Sites", ("site", "adaptation"), rows)
     show_table("History", ("at", "event", "bundle", "by", "reason"), answers.history_rows(answer))
     if as_json:
         print_json(answer)

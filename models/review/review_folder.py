@@ -17,7 +17,7 @@ from models.drift.history import read_history
 from models.parallel import ProgressSink
 from models.reports.review_page import write_review_page
 from models.review.label_studio import label_studio_config, label_studio_tasks
-from models.review.queue import Scored, queue_of_doubts, queue_of_scored
+from models.review.review_queue import Scored, queue_of_doubts, queue_of_scored
 from models.review.settings import ReviewSettings
 from models.serving.reader import open_output
 from models.serving.registry import Registry

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.command_line import app
 from models.artifacts.workspace import Workspace
 from models.serving.commit import OutputStore
 from tests.conftest import MODEL
@@ -279,3 +281,23 @@ def test_ctrl_c_leaves_nothing_broken_and_the_next_run_goes_on(champion_workspac
     counts = Counter(OutputStore(tmp_path / "out").read()["path"].to_pylist())
     assert len(counts) == 4001
     assert set(counts.values()) == {1}
+
+
+def test_every_group_of_settings_reaches_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is typed and checked must not be dropped on the way."""
+    from flows import train_classifier as flow
+    from flows.settings import TRAIN_GROUPS
+    from models.errors import GateFailed
+
+    told: dict[str, object] = {}
+
+    def remember(*places: object, **groups: object) -> None:
+        told.update(groups)
+        raise GateFailed("nothing is trained here", "the settings", "Look at them.")
+
+    monkeypatch.setattr(flow, "train_classifier", remember)
+    folder = write_labelled(tmp_path / "pictures", {"down": 2})
+    words = ["train", str(folder), "--name", "m", "--workspace", str(tmp_path / "w")]
+    CliRunner().invoke(app, [*words, "--set", "robustness.pictures=0", "--set", "training.channels=1"])
+    assert told.keys() == TRAIN_GROUPS.keys()
+    assert told["robustness"] == TRAIN_GROUPS["robustness"].model_validate({"pictures": 0})

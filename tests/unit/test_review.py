@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.artifacts.workspace import Workspace
 from models.errors import EmptyFolder
 from models.review.diverse import doubt_of, unsure_and_diverse
-from models.review.queue import DRIFTED, Scored, queue_of_scored
+from models.review.review_queue import DRIFTED, Scored, queue_of_scored
 from models.review.settings import ReviewSettings
 from models.serving.bundle import Bundle
 from models.serving.score import ScoreJob, ScoringSettings, score_folder
