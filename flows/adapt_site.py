@@ -8,6 +8,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.places import require_allowed
+from models.adaptation.adapt_folder import AdaptJob
 from models.adaptation.settings import AdaptSettings
 from models.artifacts.ref import ArtifactRef
 from models.artifacts.workspace import Workspace
@@ -39,6 +40,7 @@ def adapt_site(
     """
     require_allowed(str(folder), str(workspace_root), *([str(unlabelled)] if unlabelled else []))
     workspace = Workspace.open(workspace_root)
-    report = adapt_site_task((folder, unlabelled), (name, site), (scan, adapt), datetime.now(UTC), workspace)
+    job = AdaptJob(folder, unlabelled, name, site, scan, adapt)
+    report = adapt_site_task(job, datetime.now(UTC), workspace)
     tell_site(report)
     return report

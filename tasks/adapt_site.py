@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 
 from prefect import task
 
-from models.adaptation.adapt_folder import AdaptJob
-from models.adaptation.adapt_folder import adapt_folder as adapt_to_folder
-from models.adaptation.settings import AdaptSettings
+from models.adaptation.adapt_folder import AdaptJob, adapt_folder
 from models.artifacts.ref import ArtifactRef, seal_record
 from models.artifacts.workspace import Workspace
-from models.data.scan import ScanSettings
 from tasks.healing import can_heal
 from tasks.progress import progress_of
 
 
 # Not cached: which champion there is is no argument, and what was looked at is kept.
 @task(name="adapt-site", retries=2, retry_delay_seconds=[10, 60], retry_condition_fn=can_heal)
-def adapt_site(
-    folders: tuple[Path, Path | None],
-    names: tuple[str, str],
-    settings: tuple[ScanSettings, AdaptSettings],
-    at: datetime,
-    workspace: Workspace,
-) -> ArtifactRef:
-    """Report of the adaptation of a model, named first, to a site; it scores there where it was accepted."""
-    job = AdaptJob(*folders, *names, *settings)
-    report = adapt_to_folder(job, workspace, at, lambda stage, done, total: progress_of(stage)(done, total))
+def adapt_site(job: AdaptJob, at: datetime, workspace: Workspace) -> ArtifactRef:
+    """Report of the adaptation of a model to a site; it scores there where it was accepted."""
+    report = adapt_folder(job, workspace, at, lambda stage, done, total: progress_of(stage)(done, total))
     return seal_record(workspace, "site_report", report, rows=report.record.rows)
