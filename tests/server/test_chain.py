@@ -79,6 +79,26 @@ def test_drift_leads_to_a_new_champion_and_new_rows(site: Site) -> None:
     assert by_bundle == {events[0].bundle_sha256: 195, events[-1].bundle_sha256: 195}
 
 
+def test_a_site_and_weights_by_their_forms(site: Site) -> None:
+    """Another camera, turned by a quarter, and ten labels a class; the model of the test above is its champion."""
+    rng = np.random.default_rng(7)
+    for label in ("down", "round", "side"):
+        (site.home / "site" / label).mkdir(parents=True)
+        for k in range(10):
+            draw(label, rng).rotate(90).save(site.home / "site" / label / f"{k}.png")
+    adapted = site.run("adapt", {"site": "north"})
+    site.wait(adapted)
+    assert "site-my-model-north" in site.artifacts(adapted)
+    site.wait(site.run("score", {"folder": "site", "out": "north", "scoring": {"site": "north", "settle_seconds": 0}}))
+    rows = OutputStore(site.home / "north").read(columns=["path", "label", "site"]).to_pylist()
+    assert {row["site"] for row in rows} == {"north"}
+    assert sum(row["label"] == row["path"].split("/")[0] for row in rows) >= 25
+    pretrained = site.run("pretrain", {"folder": "labelled", "pretrain": {"method": "patches", "channels": 1}})
+    site.wait(pretrained)
+    assert "pretrain-my-weights" in site.artifacts(pretrained)
+    assert (site.workspace / "weights" / "my-weights.safetensors").is_file()
+
+
 def test_forms_refuse_what_no_run_could_do(site: Site) -> None:
     wishes: list[dict[str, dict[str, int]]] = [{"scoring": {"top_k": 0}}, {"scoring": {"typo": 1}}, {"scorring": {}}]
     for wrong in wishes:
