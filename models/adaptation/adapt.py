@@ -28,8 +28,6 @@ from models.serving.site_file import SiteFile, SiteNumbers
 from models.serving.site_graph import with_site
 from models.version import __version__
 
-# A feature that hardly moves at the site must not be blown up.
-_MOST_GAIN = 10.0
 _BASELINE_ROWS = 300
 _LEAST_FOR_MIX = 100
 
@@ -150,9 +148,8 @@ def _rules(case: Case, rows: Rows, held: HeldOut | None, prior_shift: Floats) ->
 
 def _numbers(case: Case, head: SiteHead, prior_shift: Floats) -> SiteNumbers:
     """The head on moved embeddings, with its temperature and the mix of classes folded in."""
-    mean, sd = case.spread.mean.astype(np.float64), case.spread.sd.astype(np.float64)
-    weight = half(head.weight / sd / head.temperature)
-    bias = (head.bias / head.temperature) - weight @ mean + prior_shift
+    weight = half(head.weight / case.sd / head.temperature)
+    bias = (head.bias / head.temperature) - weight @ case.mean + prior_shift
     return SiteNumbers(
         gain=case.gain.astype(np.float32),
         shift=case.shift.astype(np.float32),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,12 +15,12 @@ from models.adaptation.site_pictures import SitePictures
 from models.adaptation.tail import Tail
 from models.errors import DataError, SettingsError
 from models.serving.bundle import Bundle
-from models.serving.embedding_spread import EmbeddingSpread, spread_of
+from models.serving.embedding_spread import spread_of
 from models.serving.lint import read_metadata
 from models.serving.site_graph import require_adaptable
 
-# A feature that hardly moves at the site must not be blown up.
-_MOST_GAIN = 10.0
+# A feature that hardly moves, at the site or at home, must not be blown up.
+_MOST_GAIN, _LEAST_SD_SHARE = 10.0, 0.05
 
 
 class Case(NamedTuple):
@@ -31,6 +32,7 @@ class Case(NamedTuple):
         gain: (D,), and shift (D,), by which embeddings are brought to the spread that the champion knows.
         moved: (N, D) embeddings behind them.
         features: (N, D) the same with mean 0 and deviation 1 among the champion's own pictures.
+        mean: (D,), and sd (D,), by which they were brought there.
     """
 
     bundle: Bundle
@@ -41,7 +43,8 @@ class Case(NamedTuple):
     shift: Floats
     moved: Floats
     features: Floats
-    spread: EmbeddingSpread
+    mean: Floats
+    sd: Floats
     is_aligned: bool
 
 
@@ -75,6 +78,7 @@ def site_case(bundle: Bundle, pictures: SitePictures, settings: AdaptSettings) -
             "Add pictures of the site, or label some.",
         )
     mean, sd = spread.mean.astype(np.float64), spread.sd.astype(np.float64)
+    sd = np.maximum(sd, _LEAST_SD_SHARE * np.median(sd))
     gain, shift = np.ones_like(mean), np.zeros_like(mean)
     if is_aligned:
         gain = np.minimum(sd / np.maximum(embeddings.std(0), 1e-12), _MOST_GAIN)
@@ -84,28 +88,32 @@ def site_case(bundle: Bundle, pictures: SitePictures, settings: AdaptSettings) -
     moved = embeddings * gain + shift
     known = bundle.card.classes
     base_weight = np.array([[(b == k) - 1 / len(known) if k in known else 0.0 for k in classes] for b in known])
-    return Case(bundle, pictures, classes, base_weight, gain, shift, moved, (moved - mean) / sd, spread, is_aligned)
+    return Case(bundle, pictures, classes, base_weight, gain, shift, moved, (moved - mean) / sd, mean, sd, is_aligned)
 
 
 def _classes(known: tuple[str, ...], labels: Sequence[str | None], settings: AdaptSettings) -> tuple[str, ...]:
-    """The site's classes: the champion's without those left out, and new ones behind them."""
-    counts = {label: labels.count(label) for label in sorted(set(labels) - {None}, key=str) if label is not None}
-    few = [f"{label} ({n})" for label, n in counts.items() if n < settings.least_labelled]
+    """The site's classes: the champion's without those left out, and new ones behind them.
+
+    Where there are labels, every class has some: a class without would lose to the others unseen.
+    """
+    counts = Counter(label for label in labels if label is not None)
+    kept = tuple(label for label in known if label not in settings.leave_out)
+    classes = (*kept, *sorted(counts.keys() - set(known)))
+    few = [f"{label} ({counts[label]})" for label in classes if counts and counts[label] < settings.least_labelled]
     strange = [label for label in settings.leave_out if label not in known or label in counts]
-    kept = [label for label in known if label not in settings.leave_out]
     findings = {
         f"fewer than {settings.least_labelled} labelled pictures of {', '.join(few)}": few,
         f"adapt.leave_out with {', '.join(strange)}, unknown to the champion or labelled here": strange,
-        "fewer than two classes": len({*kept, *counts}) < 2,
+        "fewer than two classes": len(classes) < 2,
     }
     said = [text for text, is_wrong in findings.items() if is_wrong]
     if said:
         raise DataError(
             "; ".join(said),
-            f"{settings.least_labelled} labelled pictures or more of each class that has any, and two classes",
-            "Label more pictures, or take the labels of those classes away.",
+            f"{settings.least_labelled} labelled pictures or more of each class of the site, and two classes",
+            "Label more pictures, or name classes that the site does not have in adapt.leave_out.",
         )
-    return (*kept, *(label for label in counts if label not in known))
+    return classes
 
 
 def labelled_rows(case: Case) -> Rows:
@@ -113,7 +121,6 @@ def labelled_rows(case: Case) -> Rows:
     labels, positions = case.pictures.labels, case.pictures.labelled
     place = {label: k for k, label in enumerate(case.classes)}
     index = np.array([place[str(labels[k])] for k in positions], dtype=np.int64)
-    # A class that is not labelled here keeps what the champion says of it.
     return Rows(case.features[positions], base_logits(case, positions), index)
 
 

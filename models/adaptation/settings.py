@@ -30,7 +30,7 @@ class AdaptSettings(Settings):
         default=5,
         ge=2,
         title="Labelled pictures",
-        description="Of each labelled class; with fewer it is refused, as nothing could be held out.",
+        description="Of each class of the site, where there are labels; with fewer nothing could be held out.",
     )
     base_share: float = Field(
         default=0.3,

@@ -123,6 +123,9 @@ def test_classes_are_added_and_left_out(champion: Bundle, turned: Site) -> None:
     assert {c.label: c.adapted > 0.8 for c in record.proof.classes if c.is_new} == {"dots": True}
     with pytest.raises(DataError, match=r"adapt\.leave_out with round"):
         adapt(champion, turned.pictures, "north", settings)
+    only = tuple(label if label == "down" else None for label in turned.pictures.labels)
+    with pytest.raises(DataError, match=r"fewer than 5 labelled pictures of round \(0\), side \(0\)"):
+        adapt(champion, turned.pictures._replace(labels=only), "north", AdaptSettings())
     with pytest.raises(DataError, match="fewer than 20 labelled"):
         adapt(champion, turned.pictures, "north", AdaptSettings(least_labelled=20))
 
