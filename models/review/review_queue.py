@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from models.artifacts.durable import sha256_of
 from models.artifacts.tables import REVIEW, table_of
+from models.data.corrections import read_corrections
 from models.data.listing import file_name
 from models.errors import EmptyFolder
 from models.learning.embed import FeatureStore
@@ -67,7 +68,7 @@ def queue_of_scored(scored: Scored, settings: ReviewSettings) -> pa.Table:
         EmptyFolder: no scored picture is left in the folder.
     """
     rows = read_predictions(scored.out, _COLUMNS, bundle_sha256=scored.bundle.sha256)
-    rows = rows.filter(pc.equal(rows["status"], "ok"))
+    rows = _unknown(rows.filter(pc.equal(rows["status"], "ok")), "sha256", settings)
     candidates = _candidates(rows, settings, scored)
     if not candidates:
         raise EmptyFolder(
@@ -114,7 +115,7 @@ def queue_of_doubts(issues: pa.Table, manifest: pa.Table, settings: ReviewSettin
             "doubt": 1 - row["label_score"],
             "reasons": [DOUBTED],
         }
-        for k, row in enumerate(issues.slice(0, settings.count).to_pylist())
+        for k, row in enumerate(_unknown(issues, "image_id", settings).slice(0, settings.count).to_pylist())
     ]
     return table_of(rows, REVIEW)
 
@@ -129,6 +130,12 @@ def _candidates(rows: pa.Table, settings: ReviewSettings, scored: Scored) -> lis
     wanted.append(np.random.default_rng(settings.seed).permutation(drifted)[:count])
     found = rows.take(pa.array(np.unique(np.concatenate(wanted)).astype(np.int64))).to_pylist()
     return [row for row in found if _is_there(scored.folder / file_name(row), row["sha256"])]
+
+
+def _unknown(rows: pa.Table, digests: str, settings: ReviewSettings) -> pa.Table:
+    """The rows about pictures that nobody has said anything of."""
+    known = list(read_corrections(Path(settings.known))) if settings.known else []
+    return rows.filter(pc.invert(pc.is_in(rows[digests], pa.array(known, pa.string()))))
 
 
 def _is_there(path: Path, sha256: str) -> bool:

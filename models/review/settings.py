@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from models.settings import Settings
+from models.settings import FileName, Settings
 
 
 class ReviewSettings(Settings):
@@ -31,5 +31,11 @@ class ReviewSettings(Settings):
         le=100,
         title="Shortlist",
         description="Of so many times the pictures that are wanted, the least sure, those are taken that differ most.",
+    )
+    known: FileName = Field(
+        default="",
+        title="Known",
+        description="Corrections that were made before, such as corrections.csv of the labelled folder: nobody is asked "
+        "about these pictures again.",
     )
     seed: int = Field(default=0, ge=0, title="Seed", description="Of draws among equals.")

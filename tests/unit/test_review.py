@@ -55,6 +55,10 @@ def test_the_queue_of_a_scored_folder(champion: Bundle, champion_workspace: Work
     assert [row["doubt"] for row in queue] == sorted((row["doubt"] for row in queue), reverse=True)
     assert "picture-0003.png" not in {row["path"] for row in queue}
     assert all(row["path"].startswith("picture-") for row in queue), "damaged files are nobody's to name"
+    known = tmp_path / "known.csv"
+    known.write_text(f"sha256,label\n{queue[0]['image_id']},down\n")
+    again = queue_of_scored(scored, asked.model_copy(update={"known": str(known)})).to_pylist()
+    assert queue[0]["path"] not in {row["path"] for row in again}, "a person has said what it shows"
     drifted = queue_of_scored(scored._replace(drifted_plans=frozenset(summary.plan_ids)), asked).to_pylist()
     assert all(DRIFTED in row["reasons"] for row in drifted)
     for path in inbox.iterdir():
