@@ -35,7 +35,7 @@ class ReviewSettings(Settings):
     known: FileName = Field(
         default="",
         title="Known",
-        description="Corrections that were made before, such as corrections.csv of the labelled folder: nobody is asked "
+        description="Corrections made before, such as corrections.csv of the labelled folder: nobody is asked "
         "about these pictures again.",
     )
     seed: int = Field(default=0, ge=0, title="Seed", description="Of draws among equals.")
