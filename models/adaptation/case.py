@@ -65,8 +65,8 @@ def site_case(bundle: Bundle, pictures: SitePictures, settings: AdaptSettings) -
     if spread is None:
         raise SettingsError(
             f"bundle {bundle.sha256[:12]} does not tell how its embeddings are spread",
-            "one that this version trained",
-            "Train anew.",
+            "one that this version trained, and not privately",
+            "Train anew; a private model keeps nothing that sites could be brought to.",
         )
     classes = _classes(bundle.card.classes, pictures.labels, settings)
     embeddings = pictures.embeddings.astype(np.float64)
