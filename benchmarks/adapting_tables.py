@@ -83,7 +83,7 @@ def _few(record: dict[str, Any]) -> str:
         row = figures["accuracy"][name]
         gain = f"{row['gain_over_from_scratch']:+.3f} ({row['sd_of_gain']:.3f})"
         better = f"{row['better_in']} of {record['n']}"
-        gained = "| |" if name == "from_scratch" else f"| {gain} | {better} |"
+        gained = "| | |" if name == "from_scratch" else f"| {gain} | {better} |"
         lines.append(f"| {title} | {row['mean']:.3f} ({row['sd']:.3f}) {gained}")
     taken = figures["pseudo_labels_taken"].get("pseudo_labels", 0)
     lines += ["", f"Pseudo labels were taken in {taken} of {record['n']} trainings; elsewhere tune showed no gain."]
