@@ -30,6 +30,9 @@ FLOWS = {
 }
 
 
+BUSY_TRIES = 30
+
+
 class Site:
     """One installation.
 
@@ -102,12 +105,17 @@ class Site:
         request = urllib.request.Request(
             f"{self.address}/api{path}", data=data, method=method, headers={**self._headers, **self._csrf(method)}
         )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                text = answer.read()
-                return answer.status, json.loads(text) if text else None
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
+        # A database that is being written to answers 503; Prefect's own clients ask again.
+        for left in range(BUSY_TRIES, -1, -1):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    text = answer.read()
+                    return answer.status, json.loads(text) if text else None
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or not left:
+                    return error.code, error.read().decode()
+                time.sleep(1)
+        raise AssertionError("the last try has answered")
 
     def deployment(self, name: str) -> dict[str, Any]:
         """A deployment by its short name."""
