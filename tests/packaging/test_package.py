@@ -17,7 +17,7 @@ import yaml
 
 from models.artifacts.workspace import Workspace
 from tests.conftest import MODEL
-from tests.pictures import write_inbox
+from tests.pictures import CLASSES, write_inbox, write_labelled
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("models", "validation", "tasks", "flows", "deployments")
@@ -53,18 +53,28 @@ def test_scoring_needs_no_torch(wheel: Path, champion_workspace: Workspace, tmp_
     _run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", lock, wheel, cwd=tmp_path)
     _run(python, "-m", "pip", "check", cwd=tmp_path)
     installed = json.loads(_run(python, "-m", "pip", "list", "--format", "json", cwd=tmp_path).stdout)
-    assert not {"torch", "torchvision", "onnxscript", "timm", "safetensors"} & {entry["name"] for entry in installed}
+    assert not {"torch", "torchvision", "onnxscript", "timm"} & {entry["name"] for entry in installed}
     inbox = write_inbox(tmp_path / "inbox", 9, damaged=True)
     sortline = tmp_path / "env" / "bin" / "sortline"
     place = ("--workspace", champion_workspace.root, "--json")
     done = _run(sortline, "score", inbox, "--name", MODEL, "--out", "out", *place, cwd=tmp_path)
     answer = json.loads(done.stdout.splitlines()[-1])
     assert (answer["files"], answer["rows_by_status"]["ok"]) == (15, 9)
+    site = write_labelled(tmp_path / "site", dict.fromkeys(CLASSES, 6))
+    adapt = [str(sortline), "adapt", str(site), "--name", MODEL, "--site", "home", *map(str, place)]
+    adapted = subprocess.run(adapt, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert json.loads(adapted.stdout.splitlines()[-1])["record"]["labelled_rows"] == 18, adapted.stderr
     train = [str(sortline), "train", str(inbox), "--name", "m"]
     refused = subprocess.run(train, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (refused.returncode, "pip install 'sortline[train]'" in refused.stderr) == (2, True)
     assert "scoring only" in _run(sortline, "doctor", *place, cwd=tmp_path).stdout
-    for module in ("flows.score_folder", "flows.audit_folder", "flows.train_classifier"):
+    for module in (
+        "flows.score_folder",
+        "flows.audit_folder",
+        "flows.train_classifier",
+        "flows.adapt_site",
+        "flows.pretrain_network",
+    ):
         _run(python, "-c", f"import {module}", cwd=tmp_path)
 
 
