@@ -25,5 +25,7 @@ OutArgument = Annotated[
     Path, typer.Argument(help="Folder of the predictions, or its address.", show_default=False, parser=place_of)
 ]
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of pictures.", show_default=False)]
+ByOption = Annotated[str, typer.Option("--by", help="Who decides; else the user and machine.", show_default=False)]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; the history keeps it.")]
 DEFAULT_WORKSPACE = Path("workspace")
 DEFAULT_POOL = "sortline"

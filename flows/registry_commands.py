@@ -7,15 +7,13 @@ from typing import Annotated
 import typer
 
 from flows import registry_answers
-from flows.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
+from flows.options import DEFAULT_WORKSPACE, ByOption, JsonOption, ReasonOption, WorkspaceOption
 from flows.registry_answers import deed_now
 from flows.terminal import open_workspace, print_json, say, show_table
 from models.serving.retention import KEPT_CHAMPIONS
 
 registry_app = typer.Typer()
 NameArgument = Annotated[str, typer.Argument(help="Name of the model.", show_default=False)]
-ByOption = Annotated[str, typer.Option("--by", help="Who decides; else the user and machine.", show_default=False)]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; the history keeps it.")]
 CandidateOption = Annotated[
     str, typer.Option("--bundle", help="How the candidate's digest begins; another one that waits by now is refused.")
 ]

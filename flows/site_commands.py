@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from flows.answers import groups_of
-from flows.options import DEFAULT_WORKSPACE, FolderArgument, JsonOption, NameOption, SetOption, WorkspaceOption
+from flows.options import (
+    DEFAULT_WORKSPACE,
+    ByOption,
+    FolderArgument,
+    JsonOption,
+    NameOption,
+    ReasonOption,
+    SetOption,
+    WorkspaceOption,
+)
 from flows.registry_answers import deed_now
 from flows.settings import ADAPT_GROUPS
 from flows.terminal import open_workspace, print_json, progress_bars, say, show_table
@@ -22,8 +31,6 @@ SiteArgument = Annotated[str, typer.Argument(help="Name of the site.", show_defa
 UnlabelledOption = Annotated[
     Path | None, typer.Option("--unlabelled", help="More pictures of the site, without labels.", show_default=False)
 ]
-ByOption = Annotated[str, typer.Option("--by", help="Who decides; else the user and machine.", show_default=False)]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; the history keeps it.")]
 ToOption = Annotated[str, typer.Option("--to", help="How the digest of an earlier one begins; else the one before.")]
 
 

@@ -91,7 +91,7 @@ def adapt(bundle: Bundle, pictures: SitePictures, name: str, settings: AdaptSett
 def _proof(case: Case, rows: Rows, held: HeldOut, settings: AdaptSettings) -> SiteProof:
     labels = [label for label in case.pictures.labels if label is not None]
     positions = case.pictures.labelled
-    answered = Tail(case.bundle.onnx_bytes).run(case.pictures.embeddings[positions], "probabilities").argmax(1)
+    answered = case.tail.run(case.pictures.embeddings[positions], "probabilities").argmax(1)
     base = np.array([case.bundle.card.classes[k] for k in answered]) == np.array(labels)
     adapted = held.right_share(rows.class_index)
     return SiteProof(

@@ -27,6 +27,7 @@ class Case(NamedTuple):
     """What is adapted, to what.
 
     Attributes:
+        tail: of the champion.
         classes: K of the site.
         base_weight: (B, K) from the champion's logits to the site's, the mean of the champion's taken away.
         gain: (D,), and shift (D,), by which embeddings are brought to the spread that the champion knows.
@@ -37,6 +38,7 @@ class Case(NamedTuple):
 
     bundle: Bundle
     pictures: SitePictures
+    tail: Tail
     classes: tuple[str, ...]
     base_weight: Floats
     gain: Floats
@@ -88,7 +90,8 @@ def site_case(bundle: Bundle, pictures: SitePictures, settings: AdaptSettings) -
     moved = embeddings * gain + shift
     known = bundle.card.classes
     base_weight = np.array([[(b == k) - 1 / len(known) if k in known else 0.0 for k in classes] for b in known])
-    return Case(bundle, pictures, classes, base_weight, gain, shift, moved, (moved - mean) / sd, mean, sd, is_aligned)
+    tail, features = Tail(bundle.onnx_bytes), (moved - mean) / sd
+    return Case(bundle, pictures, tail, classes, base_weight, gain, shift, moved, features, mean, sd, is_aligned)
 
 
 def _classes(known: tuple[str, ...], labels: Sequence[str | None], settings: AdaptSettings) -> tuple[str, ...]:
@@ -126,7 +129,7 @@ def labelled_rows(case: Case) -> Rows:
 
 def base_logits(case: Case, positions: NDArray[np.int64]) -> Floats:
     """(N, K) the champion's logits on moved embeddings, for the site's classes."""
-    found = Tail(case.bundle.onnx_bytes).run(case.moved[positions], "logits")
+    found = case.tail.run(case.moved[positions], "logits")
     return np.asarray(found.astype(np.float64) @ case.base_weight)
 
 

@@ -20,7 +20,6 @@ from models.adaptation.site_head import (
     row_losses,
 )
 
-PROTOTYPES = "prototypes"
 _RESAMPLES = 2000
 _DIVISIONS, _NESTED_UP_TO = 3, 200
 

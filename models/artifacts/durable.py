@@ -32,6 +32,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_sha256(text: str) -> bool:
+    """Whether a text is a digest as `sha256_of` gives it."""
+    return len(text) == hashlib.sha256().digest_size * 2 and not set(text) - set("0123456789abcdef")
+
+
 @contextmanager
 def storage_errors(path: Path, wish: str) -> Iterator[None]:
     """Turns an OSError inside the block into a StorageError that names the path.

@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from models.artifacts.durable import make_folder, sha256_of, storage_errors, write_durably
+from models.artifacts.durable import is_sha256, sha256_of, write_durably
 from models.data.listing import CORRECTIONS_TABLE, list_entries
 from models.errors import DataError
 
 _COLUMNS = ("sha256", "label", "was", "by", "at", "path")
-_DIGEST_LENGTH = 64
 _NAME_DIGITS = 8
 
 
@@ -108,7 +106,8 @@ def bring_pictures(source: Path, target: Path, corrections: Mapping[str, Correct
     copied = 0
     for path, sha256 in _digests(source):
         if sha256 in wanted and sha256 not in there:
-            _copy(path, target / wanted[sha256].label / f"{sha256[:_NAME_DIGITS]}-{path.name}")
+            place = target / wanted[sha256].label / f"{sha256[:_NAME_DIGITS]}-{path.name}"
+            write_durably(place, path.read_bytes())
             there.add(sha256)
             copied += 1
     return copied
@@ -118,14 +117,6 @@ def _digests(folder: Path) -> Iterable[tuple[Path, str]]:
     for entry in list_entries(folder):
         if entry.status is None:
             yield folder / entry.name, sha256_of(folder / entry.name)
-
-
-def _copy(source: Path, target: Path) -> None:
-    make_folder(target.parent)
-    temporary = target.with_name(f".tmp-{target.name}")
-    with storage_errors(target, "written"):
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
 
 
 def _rows(text: str) -> Iterable[Mapping[str, Any]]:
@@ -154,6 +145,6 @@ def _of_task(task: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _correction(row: Mapping[str, Any]) -> Correction:
     found = Correction(**{name: str(row.get(name) or "").strip() for name in Correction._fields})
-    if len(found.sha256) != _DIGEST_LENGTH or set(found.sha256) - set("0123456789abcdef"):
+    if not is_sha256(found.sha256):
         raise ValueError(f"sha256 {found.sha256!r}")
     return found

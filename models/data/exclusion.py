@@ -9,11 +9,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from models.artifacts.durable import is_sha256
 from models.artifacts.records import Exclusion
 from models.artifacts.tables import EXCLUDED_KEY
 from models.errors import DataError
-
-_DIGEST_LENGTH = 64
 
 
 def read_exclusions(path: str) -> frozenset[str]:
@@ -33,7 +32,7 @@ def read_exclusions(path: str) -> frozenset[str]:
         rows = [r["sha256"] for r in csv.DictReader(io.StringIO(text))] if "sha256" in first else text.split()
     except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
         raise DataError(f"exclusion list {path} cannot be read ({error!r})", "digests", "Write it anew.") from error
-    odd = [row for row in rows if len(row or "") != _DIGEST_LENGTH or set(row) - set("0123456789abcdef")]
+    odd = [row for row in rows if not is_sha256(row or "")]
     if odd:
         raise DataError(
             f"exclusion list {path} holds {len(odd)} rows that are no sha256, first {odd[0]!r}",

@@ -18,7 +18,7 @@ from models.learning.imbalance import ImbalancePlan
 from models.learning.late import Chosen, HeadTrial, again, choose_head
 from models.learning.lesson import Lesson, Sample, with_tune
 from models.learning.loss_choice import loss_of
-from models.learning.private_head import fit_private_head, require_private
+from models.learning.private_head import fit_private_head
 from models.networks.registry import Build, Network
 from models.parallel import OnProgress, no_progress, shifted
 from models.serving.export import trunk_onnx
@@ -102,9 +102,8 @@ def fit_private(
     """A head from which no single training picture can be told; tune chooses how far the prior is taken back.
 
     Raises:
-        SettingsError: settings that would let more out than the head, or Opacus is not installed.
+        SettingsError: Opacus is not installed.
     """
-    require_private(lesson)
     train = store.features(lesson.train.paths, lesson.train.image_ids, on_progress=on_progress)
     tune = store.features(lesson.tune.paths, lesson.tune.image_ids)
     settings, count = lesson.settings.privacy, len(lesson.classes)
