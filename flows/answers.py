@@ -16,7 +16,7 @@ from models.artifacts.judging_records import ShadowReport
 from models.artifacts.records import DriftReport, Finding, Interval, Scorecard, ScoreSummary, Verdict
 from models.artifacts.ref import ArtifactRef, read_record
 from models.artifacts.workspace import Workspace
-from models.data.listing import require_apart, require_folder
+from models.data.listing import folder_key, require_apart, require_folder
 from models.errors import SettingsError
 from models.parallel import ProgressSink
 from models.serving.registry import Registry, check_name
@@ -111,7 +111,7 @@ class QuarantineWish(NamedTuple):
 
 def carry_out_quarantine(wish: QuarantineWish, folder: Path, refs: AuditRefs, workspace: Workspace) -> Answer:
     """What was put on the list and what was moved; nothing where nothing was wished for."""
-    from validation.audit import folder_key, move_quarantined, quarantine
+    from validation.audit import move_quarantined, quarantine
 
     if not wish.rules:
         return {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +13,7 @@ from models.artifacts.records import Verdict
 from models.artifacts.ref import ArtifactRef, open_checked, publish, read_record, seal, seal_file
 from models.artifacts.tables import LABEL_ISSUES, MANIFEST, decode_table, encode_table, read_batches, write_batches
 from models.artifacts.workspace import Workspace
-from models.data.listing import LISTING, listing_batches, require_apart
+from models.data.listing import LISTING, folder_key, listing_batches, require_apart
 from models.data.quarantine import move_files, write_quarantine
 from models.data.scan import ScanJob, ScanSettings, scan_to_file, written_before_ns
 from models.errors import SettingsError
@@ -115,9 +113,3 @@ def move_quarantined(folder: Path, refs: AuditRefs, rows: list[dict[str, str]], 
     paths = {row["path"] for row in rows}
     manifest = decode_table(open_checked(refs.manifest), MANIFEST).select(["path", "path_bytes"]).to_pylist()
     return move_files(folder, target, [row for row in manifest if row["path"] in paths])
-
-
-def folder_key(folder: Path) -> str:
-    """A file name that stands for a folder: its own name made plain, and a part of its path's digest."""
-    plain = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")[:40] or "folder"
-    return f"{plain}-{hashlib.sha256(str(folder).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"

@@ -12,8 +12,7 @@ from models.adaptation.settings import AdaptSettings
 from models.adaptation.site_pictures import look_at_site
 from models.artifacts.site_records import SiteReport
 from models.artifacts.workspace import Workspace
-from models.data.listing import listing_table
-from models.data.scan import ScanSettings, scan_folder
+from models.data.scan import ScanSettings, list_and_scan
 from models.errors import ArtifactMissing
 from models.parallel import ProgressSink
 from models.reports.site_page import site_page_path, write_site_page
@@ -59,8 +58,7 @@ def adapt_folder(job: AdaptJob, workspace: Workspace, at: datetime, sink: Progre
     bundle: Bundle = registry.open_champion(job.name)
     parts = []
     for folder in filter(None, (job.folder, job.unlabelled)):
-        listing = listing_table(folder)
-        parts.append((folder, scan_folder(folder, listing, job.scan, lambda d, t: sink("scan", d, t))))
+        parts.append((folder, list_and_scan(folder, job.scan, lambda d, t: sink("scan", d, t))))
     pictures = look_at_site(bundle, parts, workspace.features_dir, lambda d, t: sink("look at the site", d, t))
     started = time.monotonic()
     found = adapt(bundle, pictures, job.site, job.settings)

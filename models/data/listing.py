@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -124,6 +125,12 @@ def list_objects(folder: Path) -> Iterator[Entry]:
 def listing_table(folder: Path) -> pa.Table:
     """Table LISTING of every file below `folder`."""
     return pa.Table.from_batches(listing_batches(folder), LISTING)
+
+
+def folder_key(folder: Path) -> str:
+    """A file name that stands for a folder: its own name made plain, and a part of its path's digest."""
+    plain = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")[:40] or "folder"
+    return f"{plain}-{hashlib.sha256(str(folder).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
 def safe_name(name: str) -> tuple[str, bytes | None]:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from models.artifacts.tables import MANIFEST, columns_batch, read_batches, write_batches
+from models.clock import Clock, utc_now
 from models.data.corrections import Correction
 from models.data.duplicates import Clusters, cluster_manifest
 from models.data.exclusion import exclusion_metadata, read_exclusions
@@ -26,7 +27,7 @@ from models.data.inspection import Inspection, Request
 from models.data.isolation import InspectionPool, IsolationSettings
 from models.data.labels import LABELLED, LabelSource, Layout, open_labels
 from models.data.limits import DecodeLimits
-from models.data.listing import file_name
+from models.data.listing import LISTING, file_name, listing_batches
 from models.data.quality import Quality
 from models.data.quarantine import read_quarantine
 from models.errors import EmptyFolder, MachineError
@@ -128,6 +129,18 @@ def scan_folder(
     ids = dict(zip(rows.tolist(), scanned["image_id"].take(pa.array(rows)).to_pylist(), strict=True))
     schema = _schema(source, settings, scanned.to_batches())
     return pa.Table.from_batches(_with_groups(scanned.to_batches(), clusters, ids), schema)
+
+
+def list_and_scan(
+    folder: Path, settings: ScanSettings, on_progress: OnProgress = no_progress, clock: Clock = utc_now
+) -> pa.Table:
+    """Table MANIFEST of a folder as it is now, held in memory; files that may still be being copied are left out.
+
+    Raises:
+        As `scan_folder`.
+    """
+    batches = listing_batches(folder, written_before_ns(settings, clock()))
+    return scan_folder(folder, pa.Table.from_batches(batches, LISTING), settings, on_progress)
 
 
 def scan_to_file(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +11,8 @@ import pyarrow as pa
 from models.artifacts.durable import write_durably
 from models.artifacts.tables import EXPLORED, REVIEW, encode_table, table_of
 from models.artifacts.workspace import Workspace
-from models.data.listing import file_name, listing_table
-from models.data.scan import ScanSettings, scan_folder
+from models.data.listing import file_name, folder_key
+from models.data.scan import ScanSettings, list_and_scan
 from models.data.split import readable_rows
 from models.errors import EmptyFolder
 from models.exploring.settings import ExploreSettings
@@ -24,7 +23,7 @@ from models.parallel import ProgressSink
 from models.reports.explore_page import write_explore_page
 from models.reports.review_page import write_review_page
 
-_LEAST_PICTURES, _NAME_DIGITS = 10, 8
+_LEAST_PICTURES = 10
 
 
 class Explored(NamedTuple):
@@ -56,7 +55,7 @@ def explore_folder(
         EmptyFolder: fewer than ten pictures.
     """
     require_scikit_learn()
-    manifest = scan_folder(folder, listing_table(folder), scan, lambda d, t: sink("scan", d, t))
+    manifest = list_and_scan(folder, scan, lambda d, t: sink("scan", d, t))
     rows = _drawn(readable_rows(manifest), settings)
     if rows.num_rows < _LEAST_PICTURES:
         raise EmptyFolder(
@@ -101,8 +100,7 @@ def _written(
     folder: Path, rows: pa.Table, found: Structure, settings: ExploreSettings, workspace: Workspace
 ) -> Explored:
     table = explored_table(rows, found, settings)
-    name = f"{folder.name or 'folder'}-{hashlib.sha256(str(folder).encode()).hexdigest()[:_NAME_DIGITS]}"
-    stem = workspace.reports_dir / f"explore-{name}"
+    stem = workspace.reports_dir / f"explore-{folder_key(folder)}"
     page, data, labelling = (Path(f"{stem}{end}") for end in (".html", ".parquet", "-label.html"))
     write_durably(data, encode_table(table))
     write_explore_page(page, folder, table, found.silhouette, labelling)

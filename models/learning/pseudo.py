@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from models.artifacts.records import PseudoReport
 from models.data.draws import DrawWeights
-from models.data.listing import file_name, listing_table
-from models.data.scan import ScanSettings, scan_folder
+from models.data.listing import file_name
+from models.data.scan import ScanSettings, list_and_scan
 from models.data.split import readable_rows
 from models.errors import SettingsError
 from models.learning.checkpoint import Checkpoint, build_of, rebuild_trunk
@@ -141,7 +141,7 @@ def _tune_scores(checkpoint: Checkpoint) -> tuple[Floats, NDArray[np.bool_]]:
 def _unlabelled(lesson: Lesson, settings: PseudoSettings) -> Named:
     """The readable pictures of the folder that the lesson does not hold, without names yet."""
     folder = Path(settings.folder)
-    manifest = scan_folder(folder, listing_table(folder), ScanSettings(layout="flat"))
+    manifest = list_and_scan(folder, ScanSettings(layout="flat"))
     known = {*lesson.train.image_ids, *lesson.tune.image_ids}
     rows = {r["image_id"]: folder / file_name(r) for r in readable_rows(manifest).to_pylist()}
     ids = sorted(image_id for image_id in rows if image_id not in known)

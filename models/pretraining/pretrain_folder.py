@@ -16,8 +16,8 @@ from torch import nn
 from models.artifacts.durable import write_durably
 from models.artifacts.pretrain_records import PretrainReport, PretrainScore
 from models.artifacts.workspace import Workspace
-from models.data.listing import file_name, listing_table
-from models.data.scan import ScanSettings, scan_folder
+from models.data.listing import file_name
+from models.data.scan import ScanSettings, list_and_scan
 from models.data.split import TRAIN, SplitSettings, readable_rows, split_of
 from models.errors import DataError
 from models.interruption import StopRequest, stop_on_signal
@@ -114,7 +114,7 @@ def _trained(
 
 
 def _pictures(job: PretrainJob, build: Build, workspace: Workspace, sink: ProgressSink) -> _Pictures:
-    manifest = scan_folder(job.folder, listing_table(job.folder), job.scan, lambda d, t: sink("scan", d, t))
+    manifest = list_and_scan(job.folder, job.scan, lambda d, t: sink("scan", d, t))
     rows = [row for row in readable_rows(manifest).to_pylist() if not _is_for_judging(row)]
     unique = list({row["image_id"]: row for row in rows}.values())
     if len(unique) < _LEAST_PICTURES:

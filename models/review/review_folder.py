@@ -11,8 +11,7 @@ import pyarrow as pa
 from models.artifacts.durable import write_durably
 from models.artifacts.tables import encode_table
 from models.artifacts.workspace import Workspace
-from models.data.listing import listing_table
-from models.data.scan import ScanSettings, scan_folder
+from models.data.scan import ScanSettings, list_and_scan
 from models.drift.history import read_history
 from models.parallel import ProgressSink
 from models.reports.review_page import write_review_page
@@ -80,7 +79,7 @@ def review_folder(job: ReviewJob, scan: ScanSettings, workspace: Workspace, sink
 def _doubted(job: ReviewJob, scan: ScanSettings, workspace: Workspace, sink: ProgressSink) -> pa.Table:
     from models.learning.label_errors import find_label_errors  # noqa: PLC0415 - torch takes seconds to import
 
-    manifest = scan_folder(job.folder, listing_table(job.folder), scan, lambda d, t: sink("scan", d, t))
+    manifest = list_and_scan(job.folder, scan, lambda d, t: sink("scan", d, t))
     issues = find_label_errors(
         job.folder, manifest, workspace.features_dir, on_progress=lambda d, t: sink("look for label errors", d, t)
     )

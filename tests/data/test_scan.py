@@ -13,9 +13,9 @@ from models.artifacts.tables import MANIFEST, decode_table, encode_table, read_b
 from models.data.elpv import write_elpv_folders
 from models.data.isolation import IsolationSettings
 from models.data.listing import LISTING, listing_batches, listing_table
-from models.data.scan import ScanJob, ScanSettings, has_labels, scan_folder, scan_to_file
+from models.data.scan import ScanJob, ScanSettings, has_labels, list_and_scan, scan_folder, scan_to_file
 from models.errors import ContractBroken, DataError, EmptyFolder
-from tests.pictures import draw, write_labelled, write_raw_name
+from tests.pictures import draw, write_inbox, write_labelled, write_raw_name
 
 Rows = dict[str, dict[str, object]]
 
@@ -169,3 +169,12 @@ def test_demo_folders_hold_the_whole_data_set_once(tmp_path: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     assert write_elpv_folders(tmp_path) == folders
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+
+
+def test_a_folder_as_it_is_now_leaves_out_what_is_still_being_written(tmp_path: Path) -> None:
+    """The commands that list and scan in one go obey the settle time, as the flows do."""
+    folder = write_inbox(tmp_path / "inbox", 2, damaged=False)
+    os.utime(folder / "picture-0000.png", (0, 0))
+    table = list_and_scan(folder, ScanSettings(settle_seconds=3600))
+    told = {row["path"]: (row["status"], row["reason"]) for row in table.to_pylist()}
+    assert told == {"picture-0000.png": ("ok", None), "picture-0001.png": ("changed", "still_written")}
